@@ -1,0 +1,1 @@
+"""The command line: read, one call, write. The one place that catches ``DrrxError``."""

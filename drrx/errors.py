@@ -1,0 +1,32 @@
+"""Errors that tell a user where, what was found, what is needed and what to do."""
+
+
+class DrrxError(Exception):
+    """Something a user can mend.
+
+    Parameters
+    ----------
+    where
+        The file, row, option or case in which it was found.
+    found
+        What was found there.
+    needed
+        What is needed instead.
+    hint
+        What to do about it.
+    """
+
+    def __init__(self, *, where: str, found: str, needed: str, hint: str) -> None:
+        self.where, self.found, self.needed, self.hint = where, found, needed, hint
+        super().__init__(f"{where}: found {found}; needed {needed}. {hint}")
+
+
+class CaseRefused(DrrxError):
+    """A case that must not go on; the other cases do.
+
+    ``code`` is a stable upper-case word (``NO_LUNGS``, ``SLICE_GAP``, ...) for tables and filters.
+    """
+
+    def __init__(self, code: str, *, where: str, found: str, needed: str, hint: str) -> None:
+        self.code = code
+        super().__init__(where=where, found=found, needed=needed, hint=hint)

@@ -1,0 +1,1 @@
+"""The doors: everything that reads or writes a file."""

@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make demo` makes the example data set, `make test` runs the tests.
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv.
+
+VENV ?= .venv
+CORES ?= 2
+MAKEFLAGS += --no-print-directory
+BIN = $(VENV)/bin
+# A changed dependency makes a new stamp, and so a new installation.
+KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+DEMO = $(VENV)/.drrx-demo-$(KEY)
+DEVELOP = $(VENV)/.drrx-develop-$(KEY)
+# Packages of other Python installations must not shine through.
+unexport PYTHONPATH PYTHONHOME
+export PYTHONNOUSERSITE = 1
+
+.PHONY: help demo test check format clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    set up .venv, run the example cohort (2 phantoms) on CORES=$(CORES), data set in results/dataset'
+	@echo 'make test    set up .venv with the test tools, run the tests'
+	@echo 'make check   formatting, types, import rules, workflow lint'
+	@echo 'make format  put Python and Snakemake files into the house format'
+	@echo 'make clean   remove caches (results/ and .venv stay); make distclean removes .venv too'
+
+demo: $(DEMO)
+	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete --show-failed-logs
+	@echo 'Data set: results/dataset (start with results/dataset/index.html). What happened to each case: results/summary.json'
+
+test: $(DEVELOP)
+	$(BIN)/python -m pytest
+
+check: $(DEVELOP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy drrx
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(DEVELOP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+$(DEMO):
+	@sh .ci/install $(VENV) .
+	@touch $@
+
+$(DEVELOP):
+	@sh .ci/install $(VENV) '.[test,check]'
+	@touch $@ $(DEMO)
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

@@ -1,0 +1,174 @@
+"""The cohort table: which CTs there are and where they lie."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from drrx.errors import DrrxError
+
+PHANTOM = re.compile(r"phantom:(\d{1,18})")
+ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
+REQUIRED = ("case", "path", "cohort")
+OPTIONAL = ("series_uid", "mask")
+HEADER_HINT = (
+    "The first line names the columns: case, path and cohort, if you like also series_uid, mask and columns of "
+    "your own, with tabs between them (.tsv) or commas (.csv)."
+)
+
+
+class CohortRow(BaseModel):
+    """One case of the cohort table; its JSON schema is what the table is checked against.
+
+    Attributes
+    ----------
+    case
+        Id of the case; becomes the name of its folder.
+    path
+        DICOM folder or file, NIfTI, MHD/MHA or NRRD as an absolute path, or ``phantom:SEED``.
+    cohort
+        Name of the group the case belongs to; shards are cut per cohort.
+    series_uid
+        SeriesInstanceUID to take from a DICOM folder with several series, or None.
+    mask
+        Absolute path of the user's own lung mask, or None.
+    extra
+        The free columns, as text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    case: str = Field(pattern=ID_PATTERN, description="unique id: 1-64 of A-Z a-z 0-9 . _ - (no dot or dash first)")
+    path: str = Field(min_length=1, description="CT file or DICOM folder, relative to the table; or phantom:SEED")
+    cohort: str = Field(pattern=ID_PATTERN, description="group of the case: 1-64 of A-Z a-z 0-9 . _ -")
+    series_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$", description="SeriesInstanceUID to take")
+    mask: str | None = Field(default=None, description="own lung mask, relative to the table")
+    extra: dict[str, str] = Field(default_factory=dict, description="free columns")
+
+    @field_validator("path")
+    @classmethod
+    def _check_phantom(cls, path: str) -> str:
+        if path.startswith("phantom:") and not PHANTOM.fullmatch(path):
+            raise ValueError("a phantom is written phantom:SEED with a whole number, for example phantom:1")
+        return path
+
+    @property
+    def phantom_seed(self) -> int | None:
+        """Seed of the phantom to draw, or None when ``path`` is a file or folder."""
+        match = PHANTOM.fullmatch(self.path)
+        return int(match[1]) if match else None
+
+
+def make_schema() -> dict[str, Any]:
+    """Return the JSON schema of one row."""
+    return CohortRow.model_json_schema()
+
+
+def read_cohort(path: Path) -> tuple[CohortRow, ...]:
+    """Read and check a cohort table (TSV or CSV, UTF-8, every value is text).
+
+    Parameters
+    ----------
+    path
+        Table with a header line. Blank lines and lines that begin with ``#`` are skipped.
+
+    Returns
+    -------
+    tuple of CohortRow
+        In the order of the table; relative paths are resolved against the table's folder.
+
+    Raises
+    ------
+    DrrxError
+        Not readable, a column missing, a bad value or a duplicate; it names row and column and counts all problems.
+    """
+    path = Path(path)
+    header, lines = _read_lines(path)
+    rows: list[CohortRow] = []
+    problems: list[tuple[int, str, str, str]] = []  # row, column, found, needed
+    seen: dict[str, int] = {}
+    for number, values in lines:
+        row = _make_row(header, values, number, path.parent, problems)
+        if row is None:
+            continue
+        first = seen.setdefault(row.case.casefold(), number)  # some file systems fold case
+        if first != number:
+            problems.append((number, "case", f"{row.case!r} again (first in row {first})", "a case id of its own"))
+        rows.append(row)
+    if problems:
+        raise _make_error(path, problems)
+    if not rows:
+        raise _table_error(path, "no rows", "at least one case", "Add a line: case, path, cohort.")
+    return tuple(rows)
+
+
+def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
+        raise _table_error(
+            path, str(reason), "a readable UTF-8 table", "Check the path, or save it as UTF-8."
+        ) from error
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    delimiter = max("\t,;", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
+    lines = [(number, values) for number, values in lines if any(values) and not values[0].startswith("#")]
+    if not lines:
+        raise _table_error(path, "an empty table", "a header line and a line per case", HEADER_HINT)
+    header = lines[0][1]
+    _check_header(path, header)
+    return header, lines[1:]
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise _table_error(path, f"columns {', '.join(header)}", f"also {', '.join(missing)}", HEADER_HINT)
+    twice = sorted({name for name in header if header.count(name) > 1 or not name})
+    if twice:
+        raise _table_error(path, f"column {twice[0]!r} twice or unnamed", "each column once, named", HEADER_HINT)
+
+
+def _make_row(
+    header: list[str], values: list[str], number: int, folder: Path, problems: list[tuple[int, str, str, str]]
+) -> CohortRow | None:
+    if len(values) > len(header):
+        problems.append((number, header[-1], f"{len(values)} values", f"{len(header)} values, as in the header"))
+        return None
+    cells = dict(zip(header, values + [""] * (len(header) - len(values)), strict=True))
+    known = {name: cells[name] for name in REQUIRED}
+    known |= {name: cells[name] for name in OPTIONAL if cells.get(name)}
+    extra = {name: value for name, value in cells.items() if name not in REQUIRED + OPTIONAL}
+    try:
+        row = CohortRow(**known, extra=extra)
+    except ValidationError as error:
+        for item in error.errors():
+            column = str(item["loc"][0])
+            needed = CohortRow.model_fields[column].description or item["msg"]
+            problems.append((number, column, repr(item["input"]) if item["input"] else "nothing", needed))
+        return None
+    return row.model_copy(update=_resolve(row, folder))
+
+
+def _resolve(row: CohortRow, folder: Path) -> dict[str, str]:
+    found = {"mask": row.mask, "path": None if row.phantom_seed is not None else row.path}
+    return {name: str((folder / Path(value).expanduser()).resolve()) for name, value in found.items() if value}
+
+
+def _make_error(path: Path, problems: list[tuple[int, str, str, str]]) -> DrrxError:
+    number, column, found, needed = problems[0]
+    others = "; ".join(f"row {row}, column {name}: {what}" for row, name, what, _ in problems[1:10])
+    more = f" {len(problems) - 1} more problem(s): {others}." if others else ""
+    return DrrxError(
+        where=f"{path.name} row {number}, column {column}", found=found, needed=needed,
+        hint=f"Rows are counted as lines of the file.{more}",
+    )  # fmt: skip
+
+
+def _table_error(path: Path, found: str, needed: str, hint: str) -> DrrxError:
+    return DrrxError(where=path.name, found=found, needed=needed, hint=hint)

@@ -1,12 +1,15 @@
 """How every stage declares its settings: a frozen dataclass that refuses bad values."""
 
-from collections.abc import Callable
-from typing import TypeVar, dataclass_transform
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-__all__ = ["Field", "settings"]
+from drrx.errors import DrrxError
+
+__all__ = ["Field", "make_settings", "settings"]
 
 T = TypeVar("T")
 
@@ -20,3 +23,16 @@ def settings(cls: type[T]) -> type[T]:
     """
     decorate: Callable[[type[T]], type[T]] = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
     return decorate(cls)
+
+
+def make_settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build settings from ``values`` (other keys are ignored); a bad one is a ``DrrxError`` that names it."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    try:
+        return cls(**{key: value for key, value in values.items() if key in names})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DrrxError(
+            where=f"{where} {'.'.join(map(str, first['loc']))}", found=repr(first["input"]), needed=first["msg"],
+            hint="See --help for units, range and default.",
+        ) from error  # fmt: skip

@@ -5,13 +5,11 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
+from drrx.settings import make_settings
 
-from drrx.errors import DrrxError
-
-T = TypeVar("T")
+__all__ = ["add_settings", "make_settings"]
 
 
 def add_settings(parser: argparse.ArgumentParser, cls: type, only: Iterable[str] | None = None) -> None:
@@ -20,8 +18,8 @@ def add_settings(parser: argparse.ArgumentParser, cls: type, only: Iterable[str]
     names = None if only is None else set(only)
     for field in dataclasses.fields(cls):
         if names is None or field.name in names:
-            default = field.default.default  # pydantic's FieldInfo
-            _add_option(parser, field.name, hints[field.name], default, field.default.description or "")
+            info: Any = field.default  # pydantic's FieldInfo
+            _add_option(parser, field.name, hints[field.name], info.get_default(), info.description or "")
 
 
 def _add_option(parser: argparse.ArgumentParser, name: str, hint: Any, default: Any, text: str) -> None:
@@ -46,16 +44,3 @@ def _add_option(parser: argparse.ArgumentParser, name: str, hint: Any, default: 
 
 def _mapping(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in text.split(","))
-
-
-def make_settings(cls: type[T], values: dict[str, Any], where: str) -> T:
-    """Build settings from ``values`` (other keys are ignored); a bad one is a ``DrrxError`` that names it."""
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    try:
-        return cls(**{key: value for key, value in values.items() if key in names})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DrrxError(
-            where=f"{where} {'.'.join(map(str, first['loc']))}", found=repr(first["input"]), needed=first["msg"],
-            hint="See --help for units, range and default.",
-        ) from error  # fmt: skip

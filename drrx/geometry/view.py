@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
 
+_VECTORS = ("source_world_mm", "pixel00_world_mm", "column_step_world_mm", "row_step_world_mm")
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -33,7 +35,7 @@ class View:
     name: str
 
     def __post_init__(self) -> None:
-        for key in ("source_world_mm", "pixel00_world_mm", "column_step_world_mm", "row_step_world_mm"):
+        for key in _VECTORS:
             vector = np.asarray(getattr(self, key), dtype=np.float64)
             if vector.shape != (3,) or not np.isfinite(vector).all():
                 raise DrrxError(
@@ -95,8 +97,11 @@ class View:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_json`` is the inverse."""
-        keys = ("source_world_mm", "pixel00_world_mm", "column_step_world_mm", "row_step_world_mm")
-        return {key: getattr(self, key).tolist() for key in keys} | {"shape": list(self.shape), "name": self.name}
+        return {key: getattr(self, key).tolist() for key in _VECTORS} | {"shape": list(self.shape), "name": self.name}
+
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the four vectors by name, for an ``.npz`` file."""
+        return {key: getattr(self, key) for key in _VECTORS}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "View":
@@ -122,7 +127,7 @@ def make_frontal_view(
     center = np.asarray(center_world_mm, float)
     pitch_mm = detector_mm / size_px
     half_mm = (size_px - 1) / 2 * pitch_mm
-    source = center + (0.0, away * source_to_center_mm, 0.0)
+    source = center + np.array([0.0, away * source_to_center_mm, 0.0])
     detector_y = source[1] - away * source_to_detector_mm
     pixel00 = np.array([center[0] - half_mm, detector_y, center[2] + half_mm])
     return View(

@@ -32,7 +32,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4) and (pixels[..., :3] == pixels[..., :1]).all():
         pixels = pixels[..., 0]  # a gray image stored as RGB
     if mode == "I":  # Pillow gives 16-bit PNGs of some writers as int32
-        pixels = pixels.astype(np.uint16) if 0 <= pixels.min() and pixels.max() <= 65535 else pixels
+        pixels = pixels.astype(np.uint16) if pixels.min() >= 0 and pixels.max() <= 65535 else pixels
     if pixels.ndim != 2 or pixels.dtype not in WHITE:
         raise DrrxError(
             where=str(path), found=f"image mode {mode}, shape {pixels.shape}, dtype {pixels.dtype}",
@@ -45,5 +45,11 @@ def write_image(path: Path, values: NDArray, *, bits: int = 16) -> None:
     """Write ``[row, column]`` values in 0..1 as a grayscale PNG of 8 or 16 bits; values outside are clipped."""
     white, dtype = {8: (255, np.uint8), 16: (65535, np.uint16)}[bits]
     pixels = np.round(np.clip(values, 0.0, 1.0) * white).astype(dtype)
-    with write_whole(path) as temporary, open(temporary, "wb") as stream:
+    with write_whole(path) as temporary, temporary.open("wb") as stream:
         Image.fromarray(pixels).save(stream, format="PNG", compress_level=4)
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a figure for people, uint8 ``[row, column, 3]`` RGB, as PNG."""
+    with write_whole(path) as temporary, temporary.open("wb") as stream:
+        Image.fromarray(pixels).save(stream, format="PNG")

@@ -1,10 +1,11 @@
 """Line integrals of volumes along cone-beam rays: one signature, three ways to compute it.
 
-``project_volume`` is the CPU kernel, ``project_volume_torch`` the one for a GPU, ``project_volume_reference`` the slow
-and readable one that tests hold the others to.
+``project_volume`` is what the pipeline calls, on a CPU (``cpu.py``) or a GPU (``gpu.py``); ``project_volume_reference``
+is the slow and readable one that tests hold both to.
 """
 
-from drrx.projector.cpu import project_volume
+from drrx.projector.project import project_volume
 from drrx.projector.reference import project_volume_reference
+from drrx.projector.window import find_window, make_view
 
-__all__ = ["project_volume", "project_volume_reference"]
+__all__ = ["find_window", "make_view", "project_volume", "project_volume_reference"]

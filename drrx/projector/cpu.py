@@ -17,25 +17,8 @@ from drrx.volume import Volume
 TILE = 64  # detector columns a thread sweeps at once: its float64 accumulators then stay in the L2 cache
 
 
-def project_volume(volume: Volume, view: View) -> NDArray[np.float32]:
-    """Integrate ``volume`` along the ray from the source to each pixel; the volume is 0 outside its grid.
-
-    Parameters
-    ----------
-    volume
-        Values of any numeric dtype (bool and uint8 masks, int16, float32), per mm.
-    view
-        Any cone-beam view whose source lies outside the volume.
-
-    Returns
-    -------
-    float32 ``[row, column]``: unit of the values times mm.
-
-    Raises
-    ------
-    DrrxError
-        The source lies inside the volume.
-    """
+def project_volume_cpu(volume: Volume, view: View) -> NDArray[np.float32]:
+    """Compute ``drrx.projector.project_volume`` on the CPU, with as many threads as numba has."""
     rays = make_index_rays(volume, view)
     first, second = rays.across
     # (across, along, across): of a frontal view that is the CT as it lies in memory, and nothing is copied.
@@ -44,7 +27,7 @@ def project_volume(volume: Volume, view: View) -> NDArray[np.float32]:
     order = [first, rays.axis, second]
     args = (rays.source_index[order], rays.pixel00_index[order], rays.row_step_index[order])
     kernel = _project_by_kinks if rays.is_separable else _project_by_rays
-    total = kernel(values, *args, rays.column_step_index[order], view.shape[0], view.shape[1], TILE)
+    total = kernel(values, *args, rays.column_step_index[order], *view.shape)
     return (total * rays.mm_per_slab).astype(np.float32)
 
 
@@ -70,13 +53,13 @@ def _find_extents(values):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _project_by_kinks(values, source, pixel00, row_step, column_step, num_rows, num_columns, tile):  # type: ignore[no-untyped-def]
+def _project_by_kinks(values, source, pixel00, row_step, column_step, num_rows, num_columns):  # type: ignore[no-untyped-def]
     num_a, num_n, num_b = values.shape
     extents = _find_extents(values)
     image = np.zeros((num_rows, num_columns))
-    for block in prange((num_columns + tile - 1) // tile):
-        start = block * tile
-        stop = min(start + tile, num_columns)
+    for block in prange((num_columns + TILE - 1) // TILE):
+        start = block * TILE
+        stop = min(start + TILE, num_columns)
         width = stop - start
         # Second differences along the rows. Row 0 holds the value and row 1 the slope at the first detector row.
         kinks = np.zeros((num_rows + 3, width))
@@ -143,7 +126,7 @@ def _project_by_kinks(values, source, pixel00, row_step, column_step, num_rows, 
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _project_by_rays(values, source, pixel00, row_step, column_step, num_rows, num_columns, tile):  # type: ignore[no-untyped-def]
+def _project_by_rays(values, source, pixel00, row_step, column_step, num_rows, num_columns):  # type: ignore[no-untyped-def]
     num_a, num_n, num_b = values.shape
     image = np.zeros((num_rows, num_columns))
     for row in prange(num_rows):

@@ -10,25 +10,8 @@ from drrx.projector.rays import make_index_rays
 from drrx.volume import Volume
 
 
-def project_volume_torch(volume: Volume, view: View, *, device: str = "cuda") -> NDArray[np.float32]:
-    """Compute what ``drrx.projector.project_volume`` computes, on a torch device.
-
-    Parameters
-    ----------
-    volume, view
-        As for ``project_volume``.
-    device
-        ``"cuda"``, ``"cuda:1"``, ``"cpu"``, ...
-
-    Returns
-    -------
-    float32 ``[row, column]``: unit of the values times mm.
-
-    Raises
-    ------
-    DrrxError
-        The source lies inside the volume.
-    """
+def project_volume_torch(volume: Volume, view: View, device: str) -> NDArray[np.float32]:
+    """Compute ``drrx.projector.project_volume`` on a torch device: ``"cuda"``, ``"cuda:1"``, ``"cpu"``, ..."""
     rays = make_index_rays(volume, view)
     first, second = rays.across
     slabs = np.ascontiguousarray(volume.values.transpose(rays.axis, first, second))

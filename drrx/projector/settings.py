@@ -18,3 +18,4 @@ class ProjectCtSettings:
         default=1600.0, gt=0, le=10000, description="source to the centre of the CT volume, mm"
     )
     detector_mm: float = Field(default=430.0, gt=0, le=2000, description="side of the square detector, mm")
+    device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")

@@ -36,7 +36,7 @@ class DisplayCurve:
         """Return the log signal (no unit) of display values strictly inside 0..1; the inverse of ``apply``."""
         end = np.tanh(SIGMOID_SLOPE / 4)
         position = 0.5 + np.arctanh((2 * display.astype(np.float64) - 1) * end) * 2 / SIGMOID_SLOPE
-        return (self.low + (self.high - self.low) * position ** (1 / self.gamma)).astype(np.float32)
+        return (self.low + (self.high - self.low) * np.clip(position, 0, 1) ** (1 / self.gamma)).astype(np.float32)
 
     def to_json(self) -> dict[str, float]:
         """Return the parameters for a record."""

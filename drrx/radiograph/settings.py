@@ -14,7 +14,10 @@ class ComposeDrrSettings:
         default=1.25, ge=0, le=3, description="attenuation above water per HU / 1000, relative to water, no unit"
     )
     scatter_fraction_lung: float = Field(
-        default=0.40, ge=0, lt=0.95, description="scatter share of the signal behind lung (0.40 with a grid, 0.61 without); 0 is off"
+        default=0.40,
+        ge=0,
+        lt=0.95,
+        description="scatter share of the signal behind lung (0.40 with a grid, 0.61 without); 0 is off",
     )
     scatter_fraction_mediastinum: float = Field(
         default=0.62, ge=0, lt=0.98, description="the same behind the mediastinum (0.62 with a grid, 0.87 without)"

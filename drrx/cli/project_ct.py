@@ -1,0 +1,69 @@
+"""Project a CT by cone-beam ray casting into line integrals of a frontal radiograph.
+
+Reads a canonical CT (from `drrx read-ct` or `drrx make-phantom`) and writes an .npz file with float32 arrays
+[row, column], head up, the patient's right on the image's left:
+
+  line_integral          attenuation along each ray, no unit (0 is air)
+  water_mm, bone_mm      its two bases, mm:
+                         line_integral = mu_water_per_mm * (water_mm + bone_factor * bone_mm)
+  source_world_mm, pixel00_world_mm, column_step_world_mm, row_step_world_mm
+                         the geometry, LPS mm; pixel [r, c] = pixel00 + r * row_step + c * column_step
+
+With --anatomy (from `drrx segment-anatomy`) the table is removed, the scan is continued beyond its end slices to fill
+the detector, and the paths lung_mm, mediastinum_mm and bone_path_mm are written too. Without it the CT is projected as
+it is. Add --image to see the DRR.
+
+Example: drrx project-ct ct.nii.gz --output projection.npz --size-px 1024
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "project a CT into line integrals (.npz) and, if asked, a DRR image"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``project-ct``."""
+    from drrx.cli.options import add_settings
+    from drrx.projector.settings import ProjectCtSettings
+    from drrx.radiograph.settings import ComposeDrrSettings
+
+    parser.add_argument("ct", type=Path, metavar="CT", help="canonical CT, .nii.gz")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT.npz", help="file to write")
+    parser.add_argument("--anatomy", type=Path, metavar="LABELS.nii.gz", help="label map from drrx segment-anatomy")
+    parser.add_argument("--image", type=Path, metavar="DRR.png", help="also write the DRR, 16-bit PNG, bone white")
+    add_settings(parser, ProjectCtSettings)
+    add_settings(parser, ComposeDrrSettings)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, project, write."""
+    import numpy as np
+
+    from drrx.cli.options import make_settings
+    from drrx.io.arrays import write_arrays
+    from drrx.io.image import write_image
+    from drrx.io.nifti import read_volume
+    from drrx.projector import make_view
+    from drrx.projector.settings import ProjectCtSettings
+    from drrx.radiograph import Film, make_line_integral
+    from drrx.radiograph.settings import ComposeDrrSettings
+    from drrx.records.anatomy import Anatomy
+    from drrx.seeds import make_rng
+    from drrx.stages.project_ct import project_case, project_plain
+
+    ct = read_volume(args.ct)
+    geometry = make_settings(ProjectCtSettings, vars(args), "drrx project-ct")
+    view = make_view(ct, geometry)
+    settings = make_settings(ComposeDrrSettings, vars(args), "drrx project-ct")
+    if args.anatomy is None:
+        maps = project_plain(ct, view, device=geometry.device)
+    else:
+        maps, _ = project_case(ct, Anatomy(read_volume(args.anatomy)), view, device=geometry.device)
+    line_integral = make_line_integral(maps["water_mm"], maps["bone_mm"], settings)
+    write_arrays(args.output, {"line_integral": line_integral, **maps, **view.to_arrays()})
+    if args.image is not None:
+        unknown = np.zeros_like(line_integral)
+        lung_mm, mediastinum_mm = maps.get("lung_mm", unknown), maps.get("mediastinum_mm", unknown)
+        film = Film.expose_twin(line_integral, lung_mm, mediastinum_mm, view, settings, make_rng(0))
+        write_image(args.image, film.develop(line_integral))

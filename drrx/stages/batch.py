@@ -1,0 +1,120 @@
+"""One stage over the cases of a shard: skip what is done, go on after a refused case, record every outcome."""
+
+import hashlib
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drrx.errors import CaseRefused, DrrxError
+from drrx.io.cohort import CohortRow
+from drrx.io.files import read_json, sha256_file, write_json
+from drrx.stages.layout import CaseFolder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """What a stage is told about one case.
+
+    Attributes
+    ----------
+    row
+        The case's row of the cohort table.
+    folder
+        Where its files lie.
+    settings
+        The stage's section of the configuration and the keys it shares with others.
+    seed
+        Master seed of the run.
+    """
+
+    row: CohortRow
+    folder: CaseFolder
+    settings: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its function, the stages whose products it reads, and what else its results depend on.
+
+    ``run`` gets a job and returns the files it wrote. ``depends`` returns text that changes when the case must be done
+    again although nothing else changed (a source file's signature, a weights hash).
+    """
+
+    name: str
+    run: Callable[[CaseJob], Sequence[Path]]
+    upstream: tuple[str, ...] = ()
+    depends: Callable[[CaseJob], str] = field(default=lambda job: "")
+
+
+def run_batch(stage: Stage, jobs: Sequence[CaseJob], code: str) -> dict[str, Any]:
+    """Run ``stage`` on every job and return the outcomes by case, JSON-ready.
+
+    Parameters
+    ----------
+    stage
+        What to run.
+    jobs
+        One per case.
+    code
+        Fingerprint of the stage's code; a change does every case again.
+
+    Returns
+    -------
+    For each case ``status`` (``done``, ``refused``, ``skipped`` after a refusal upstream, ``failed``), ``code``,
+    ``detail``, ``hint``, ``fingerprint`` and the ``products`` with their sha256. A failed case is a defect of drrx,
+    not of the data.
+    """
+    outcomes: dict[str, Any] = {}
+    for number, job in enumerate(jobs, 1):
+        start = time.monotonic()
+        outcome, note = _run_case(stage, job, code)
+        outcomes[job.row.case] = outcome
+        spent = time.monotonic() - start
+        log.info("%s %d/%d %s: %s (%.1f s)", stage.name, number, len(jobs), job.row.case, note, spent)
+    return outcomes
+
+
+def _run_case(stage: Stage, job: CaseJob, code: str) -> tuple[dict[str, Any], str]:
+    upstream = {name: read_json(job.folder.stage_record(name)) for name in stage.upstream}
+    stopped = next((record for record in upstream.values() if record["status"] != "done"), None)
+    if stopped is not None:
+        outcome = {**stopped, "status": "skipped", "products": {}}
+        write_json(job.folder.stage_record(stage.name), outcome)
+        return outcome, f"skipped, {stopped['code']} upstream"
+    given = {name: record["products"] for name, record in upstream.items()}
+    said = [stage.name, code, job.row.case, job.settings, job.seed, given, stage.depends(job)]
+    fingerprint = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    old = _read_outcome(job.folder.stage_record(stage.name))
+    if old and old["fingerprint"] == fingerprint and _are_whole(job.folder, old["products"]):
+        return old, f"{old['status']} before"
+    outcome = {"fingerprint": fingerprint, "status": "done", "code": "", "detail": "", "hint": "", "products": {}}
+    try:
+        products = stage.run(job)
+        root = job.folder.folder
+        outcome["products"] = {path.relative_to(root).as_posix(): sha256_file(path) for path in sorted(products)}
+    except DrrxError as error:
+        name = error.code if isinstance(error, CaseRefused) else "ERROR"
+        detail = f"{error.where}: found {error.found}; needed {error.needed}."
+        outcome |= {"status": "refused", "code": name, "detail": detail, "hint": error.hint}
+    except Exception as error:  # one poisonous case must not take the others down
+        log.error("%s", traceback.format_exc())
+        detail = f"{type(error).__name__}: {error}"
+        outcome |= {"status": "failed", "code": "DEFECT", "detail": detail, "hint": "Report it with the stage's log."}
+    write_json(job.folder.stage_record(stage.name), outcome)
+    return outcome, " ".join(filter(None, (outcome["status"], outcome["code"], outcome["detail"])))
+
+
+def _read_outcome(path: Path) -> dict[str, Any] | None:
+    return dict(read_json(path)) if path.is_file() else None
+
+
+def _are_whole(folder: CaseFolder, products: Mapping[str, str]) -> bool:
+    return all((folder.folder / name).is_file() for name in products)

@@ -1,0 +1,78 @@
+"""Where the files of a case lie below the results folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+TWIN = "twin"
+
+
+def variant_names(num_variants: int) -> tuple[str, ...]:
+    """Return the variants of every case: the nodule-free twin, then ``v1``, ``v2``, ..."""
+    return (TWIN, *(f"v{number}" for number in range(1, num_variants + 1)))
+
+
+@dataclass(frozen=True)
+class CaseFolder:
+    """Paths of one case; ``docs/pipeline.md`` lists what each file holds."""
+
+    results: Path
+    case: str
+
+    @property
+    def folder(self) -> Path:
+        """The case's own folder."""
+        return self.results / "cases" / self.case
+
+    @property
+    def case_record(self) -> Path:
+        """How the case came in: accepted, corrected or refused."""
+        return self.folder / "case.json"
+
+    @property
+    def ct(self) -> Path:
+        """Canonical CT."""
+        return self.folder / "ct.nii.gz"
+
+    @property
+    def lung_mask(self) -> Path:
+        """The user's own lung mask on the grid of the CT, when the cohort table names one."""
+        return self.folder / "lung_mask.nii.gz"
+
+    @property
+    def anatomy(self) -> Path:
+        """Label map."""
+        return self.folder / "anatomy.nii.gz"
+
+    @property
+    def anatomy_qc(self) -> Path:
+        """Quality numbers of the label map."""
+        return self.folder / "anatomy.json"
+
+    @property
+    def anatomy_figure(self) -> Path:
+        """Quality figure of the label map."""
+        return self.folder / "anatomy.png"
+
+    def projection(self, view: str) -> Path:
+        """Basis line integrals and anatomy path maps."""
+        return self.folder / view / "projection.npz"
+
+    def projection_record(self, view: str) -> Path:
+        """Geometry of the view and what was completed."""
+        return self.folder / view / "projection.json"
+
+    def nodules(self, variant: str) -> Path:
+        """Nodule records."""
+        return self.folder / variant / "nodules.json"
+
+    def patches(self, variant: str) -> Path:
+        """Nodule patches."""
+        return self.folder / variant / "nodules.npz"
+
+    def image(self, variant: str, view: str, name: str) -> Path:
+        """Return the path of a file of one image: ``drr.png``, ``drr.json``, ``paths.npz``, ``cxr.png``, ..."""
+        return self.folder / variant / view / name
+
+    def stage_record(self, stage: str) -> Path:
+        """What a stage did to this case."""
+        return self.folder / "stages" / f"{stage}.json"

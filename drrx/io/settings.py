@@ -1,0 +1,31 @@
+"""Settings of read_ct."""
+
+from typing import Literal
+
+from drrx.settings import Field, settings
+
+
+@settings
+class ReadCtSettings:
+    """What a CT must be to get in, and what may be repaired on the way."""
+
+    min_num_slices: int = Field(default=20, ge=2, description="fewest slices; fewer are refused (TOO_FEW_SLICES)")
+    min_length_mm: float = Field(default=150.0, ge=0, description="shortest scan from first to last slice, mm")
+    max_slice_spacing_mm: float = Field(default=10.0, gt=0, description="widest distance of slices, mm (BAD_SPACING)")
+    thick_slice_mm: float = Field(default=3.0, gt=0, description="distance of slices above which a case is flagged, mm")
+    max_pixel_spacing_mm: float = Field(default=4.0, gt=0, description="widest pixel in a slice, mm (BAD_SPACING)")
+    max_gap_mm: float = Field(
+        default=6.0, ge=0, description="widest gap between slices that is filled by interpolation, mm (else SLICE_GAP)"
+    )
+    max_missing_percent: float = Field(
+        default=2.0, ge=0, le=50, description="most slices that may be filled, % of all (one is always allowed)"
+    )
+    max_tilt_deg: float = Field(default=30.0, gt=0, lt=60, description="largest gantry tilt that is corrected, degrees")
+    padding_below_hu: float = Field(
+        default=-1100.0, lt=-1000, description="darker voxels are padding and become air (-1000 HU)"
+    )
+    max_hu: int = Field(default=3071, gt=1000, le=32767, description="brighter voxels (metal) are cut to this, HU")
+    nifti_transform: Literal["same", "sform", "qform"] = Field(
+        default="same", description="which NIfTI transform to trust; `same` refuses files whose two differ"
+    )
+    max_num_voxels: int = Field(default=1_000_000_000, gt=0, description="largest CT that is read, voxels (TOO_LARGE)")

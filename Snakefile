@@ -1,0 +1,68 @@
+# From chest CTs to annotated, enhanced chest radiographs with lung nodules.
+#
+#   snakemake -n                                     what would be done
+#   snakemake --cores 2                              the example cohort; data set in results/dataset
+#   snakemake --cores 8 --config cohort=my.tsv results=out
+#
+# Every job is one stage over one shard of cases: `drrx run-stage` does the work, the rules know file names, settings
+# and resources. docs/pipeline.md tells the stages, the files and how to use a cluster.
+
+from pathlib import Path
+
+from snakemake.utils import min_version, validate
+
+min_version("9.20")
+
+
+# A config.yaml in the working folder wins over the one beside this file.
+FOLDER = Path.cwd() if Path("config.yaml").exists() else Path(workflow.basedir)
+
+
+configfile: str(FOLDER / "config.yaml")
+
+
+include: "workflow/rules/common.smk"
+
+
+config.update(to_values(CONFIG))
+validate(config, "workflow/schemas/config.schema.json")
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
+wildcard_constraints:
+    shard=r"[A-Za-z0-9_.-]+",
+
+
+localrules:
+    all,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/dataset/manifest.json",
+
+
+include: "workflow/rules/anatomy.smk"
+include: "workflow/rules/nodules.smk"
+include: "workflow/rules/radiographs.smk"
+include: "workflow/rules/restoration.smk"
+include: "workflow/rules/dataset.smk"
+
+
+onstart:
+    write_shards(SHARD_TABLE, SHARD_OF_CASE)
+
+
+onsuccess:
+    print(tell_outcome())
+
+
+onerror:
+    print(tell_outcome())

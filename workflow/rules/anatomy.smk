@@ -1,0 +1,55 @@
+# CT and anatomy of each case: canonical volume, case record, label map.
+
+
+rule read_ct:
+    output:
+        "<results>/records/read_ct/{shard}.json",
+    log:
+        "<logs>/read_ct/{shard}.log",
+    benchmark:
+        "<benchmarks>/read_ct/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        run=run_stage,
+        cases=cases_of,
+        rows=rows_of,
+        settings=stage_settings(CONFIG, "read_ct"),
+        code=stage_fingerprint("read_ct"),
+    message:
+        "Read the CTs of shard {wildcards.shard}"
+    shell:
+        "{params.run} read_ct --cases {params.cases:q} --settings {params.settings:q} "
+        "--output {output:q} > {log:q} 2>&1"
+
+
+rule segment_anatomy:
+    input:
+        "<results>/records/read_ct/{shard}.json",
+    output:
+        "<results>/records/segment_anatomy/{shard}.json",
+    log:
+        "<logs>/segment_anatomy/{shard}.log",
+    benchmark:
+        "<benchmarks>/segment_anatomy/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        run=run_stage,
+        cases=cases_of,
+        masks=masks_of,
+        settings=stage_settings(CONFIG, "segment_anatomy"),
+        code=stage_fingerprint("segment_anatomy"),
+    message:
+        "Segment lungs, heart, vessels and bone in shard {wildcards.shard}"
+    shell:
+        "{params.run} segment_anatomy --cases {params.cases:q} --upstream {input:q} --settings {params.settings:q} "
+        "--output {output:q} > {log:q} 2>&1"

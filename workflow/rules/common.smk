@@ -1,0 +1,82 @@
+# What the rules share: the checked config, the cohort's rows by shard, the command line of a job.
+
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+try:
+    from drrx.config import load_config, stage_fingerprint, stage_settings, to_values
+    from drrx.errors import DrrxError
+    from drrx.io.cohort import read_cohort
+    from drrx.shards import (
+        cases_by_shard,
+        cohort_signature,
+        plan_shards,
+        read_shards,
+        row_signature,
+        write_shards,
+    )
+except ModuleNotFoundError as error:
+    raise WorkflowError(
+        f"{sys.executable} runs Snakemake but cannot import {error.name}. Install drrx beside it: "
+        "`make demo` or `pip install .`, then use the snakemake of that environment."
+    )
+
+try:
+    CONFIG = load_config(config)
+    RESULTS = str(Path(CONFIG.results))
+    # The example's cohort.tsv lies beside the Snakefile; all other paths are relative to the working folder.
+    COHORT = Path(CONFIG.cohort)
+    if not COHORT.exists() and CONFIG.cohort == "cohort.tsv":
+        COHORT = Path(workflow.basedir, "cohort.tsv")
+    ROWS = read_cohort(COHORT)
+    SHARD_TABLE = Path(RESULTS, "shards.tsv")
+    SHARD_OF_CASE = plan_shards(ROWS, read_shards(SHARD_TABLE), CONFIG.shard_size)
+except DrrxError as error:
+    raise WorkflowError(str(error))
+
+SHARDS = cases_by_shard(ROWS, SHARD_OF_CASE)
+
+
+def run_stage(wildcards, threads):
+    """Start of a job's command line. The Python that runs Snakemake runs the job too, whatever PATH says.
+
+    Because it asks for the threads, Snakemake takes it for derived and does not compare it with the last run:
+    another folder, another environment or more cores make no result anew.
+    """
+    command = [sys.executable, "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
+    command += ["--results", RESULTS, "--seed", str(CONFIG.seed)]
+    return f"NUMBA_NUM_THREADS={threads} {shlex.join(command)}"
+
+
+def cases_of(wildcards):
+    """Names of the shard's cases that are still in the cohort table."""
+    return [row.case for row in SHARDS[wildcards.shard]]
+
+
+def rows_of(wildcards):
+    """Rows of the shard with size and time of change of the files they name."""
+    return [row_signature(row, COHORT.parent) for row in SHARDS[wildcards.shard]]
+
+
+def masks_of(wildcards):
+    """The users' own lung masks in the shard, with size and time of change."""
+    return [
+        row_signature(row, COHORT.parent) for row in SHARDS[wildcards.shard] if row.mask
+    ]
+
+
+def tell_outcome():
+    """One line: where the data set is and what became of the cases."""
+    from drrx.io.files import read_json
+
+    summary = Path(RESULTS, "summary.json")
+    if not summary.exists():
+        return f"drrx: no data set yet. Logs of the jobs: {RESULTS}/logs"
+    refused = read_json(summary).get("refused", [])
+    names = ", ".join(f"{item['case']} ({item['code']})" for item in refused[:10])
+    more = f" and {len(refused) - 10} more" if len(refused) > 10 else ""
+    told = f"{len(refused)} refused: {names}{more}" if refused else "none refused"
+    return f"drrx: data set in {RESULTS}/dataset (index.html), cases {told}; details in {summary}"

@@ -1,0 +1,29 @@
+# Nodules of each variant: records and patches.
+
+
+rule sample_nodules:
+    input:
+        "<results>/records/segment_anatomy/{shard}.json",
+    output:
+        "<results>/records/sample_nodules/{shard}.json",
+    log:
+        "<logs>/sample_nodules/{shard}.log",
+    benchmark:
+        "<benchmarks>/sample_nodules/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        run=run_stage,
+        cases=cases_of,
+        seed=CONFIG.seed,
+        settings=stage_settings(CONFIG, "sample_nodules"),
+        code=stage_fingerprint("sample_nodules"),
+    message:
+        "Draw and place the nodules of shard {wildcards.shard}"
+    shell:
+        "{params.run} sample_nodules --cases {params.cases:q} --upstream {input:q} --settings {params.settings:q} "
+        "--output {output:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 """How every stage declares its settings: a frozen dataclass that refuses bad values."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, dataclass_transform
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,8 +21,7 @@ def settings(cls: type[T]) -> type[T]:
     Every field is written ``name_unit: type = Field(default, gt=..., description="...")``. The description is what
     the command line and the schema of ``config.yaml`` show.
     """
-    decorate: Callable[[type[T]], type[T]] = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-    return decorate(cls)
+    return cast("type[T]", dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls))
 
 
 def make_settings(cls: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -38,7 +38,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
             where=str(path), found=f"image mode {mode}, shape {pixels.shape}, dtype {pixels.dtype}",
             needed="one gray channel of 8 or 16 bits", hint="Convert it to grayscale PNG first.",
         )  # fmt: skip
-    return pixels.astype(np.float32) / WHITE[pixels.dtype]
+    return pixels.astype(np.float32) / np.float32(WHITE[pixels.dtype])
 
 
 def write_image(path: Path, values: NDArray, *, bits: int = 16) -> None:

@@ -110,12 +110,12 @@ def _project_by_kinks(values, source, pixel00, row_step, column_step, num_rows, 
                         value0[c] -= row * change
                         kinks[0, c] += change
                 else:
-                    r = np.int64(np.floor(row))
-                    f = row - r
+                    first = np.int64(np.floor(row))
+                    f = row - first
                     for c in range(width):
                         change = (before[c] - 2.0 * here[c] + after[c]) * per_row
-                        kinks[r, c] += (1.0 - f) * change
-                        kinks[r + 1, c] += f * change
+                        kinks[first, c] += (1.0 - f) * change
+                        kinks[first + 1, c] += f * change
         for c in range(width):
             value, step = value0[c], 0.0
             for r in range(num_rows):

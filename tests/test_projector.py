@@ -1,0 +1,197 @@
+"""The projector: closed forms, an independent slow reference, and laws that every projector obeys."""
+
+import numpy as np
+import pytest
+
+from drrx.errors import DrrxError
+from drrx.geometry import View, make_frontal_view
+from drrx.projector import find_window, make_view, project_volume, project_volume_reference
+from drrx.projector.field import extend_slices
+from drrx.projector.rays import make_index_rays
+from drrx.projector.settings import ProjectCtSettings
+from drrx.volume import Volume
+
+
+def make_view_of(volume: Volume, projection="pa", size_px=24, detector_mm=40.0) -> View:
+    return make_frontal_view(
+        volume.center_world_mm, projection=projection, size_px=size_px, detector_mm=detector_mm,
+        source_to_detector_mm=300.0, source_to_center_mm=250.0,
+    )  # fmt: skip
+
+
+def rotate(view: View, center_mm, degrees: float, axis: str) -> View:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    turn = {"z": [[c, -s, 0], [s, c, 0], [0, 0, 1]], "x": [[1, 0, 0], [0, c, -s], [0, s, c]]}[axis]
+    turn = np.array(turn)
+    return View(
+        center_mm + turn @ (view.source_world_mm - center_mm), center_mm + turn @ (view.pixel00_world_mm - center_mm),
+        turn @ view.column_step_world_mm, turn @ view.row_step_world_mm, view.shape, view.name,
+    )  # fmt: skip
+
+
+def make_noise_volume(shape=(9, 14, 11), spacing=(3.0, 2.0, 2.5), seed=0, fill=1.0) -> Volume:
+    rng = np.random.default_rng(seed)
+    values = rng.random(shape, dtype=np.float32) * (rng.random(shape) < fill)
+    return Volume.from_spacing(values.astype(np.float32), spacing, (-12.0, -14.0, -10.0))
+
+
+@pytest.mark.parametrize("projection", ["pa", "ap"])
+def test_center_ray_through_a_box_is_its_thickness(projection):
+    values = np.zeros((12, 20, 16), np.float32)
+    values[2:10, 5:15, 3:13] = 2.0
+    volume = Volume.from_spacing(values, (2.0, 1.5, 1.0))
+    view = make_view_of(volume, projection, size_px=25)
+    assert project_volume(volume, view)[12, 12] == pytest.approx(2.0 * 10 * 1.5, rel=1e-6)
+
+
+def test_ball_matches_chord_length():
+    z, y, x = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in (81, 81, 81)), indexing="ij")
+    radius = 30.0
+    distance = np.sqrt(x**2 + y**2 + z**2)
+    volume = Volume.from_spacing(np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32), (1.0, 1.0, 1.0))
+    view = make_frontal_view(volume.center_world_mm, size_px=64, detector_mm=90)
+    rows, columns = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
+    rays = view.pixel_world_mm(rows, columns) - view.source_world_mm
+    to_center = volume.center_world_mm - view.source_world_mm
+    along = rays @ to_center / np.linalg.norm(rays, axis=-1)
+    offset2 = to_center @ to_center - along**2
+    chord = 2 * np.sqrt(np.clip(radius**2 - offset2, 0, None))
+    image = project_volume(volume, view)
+    assert np.sqrt(np.mean((image - chord) ** 2)) < 0.01 * chord.max()
+    assert image.max() == pytest.approx(60.0, rel=2e-3)
+
+
+@pytest.mark.parametrize("projection", ["pa", "ap"])
+@pytest.mark.parametrize("fill", [1.0, 0.02])
+def test_kinks_match_the_reference(projection, fill):
+    volume = make_noise_volume(fill=fill)
+    view = make_view_of(volume, projection)
+    reference = project_volume_reference(volume, view, step_mm=0.05)
+    error = project_volume(volume, view) - reference
+    assert np.sqrt(np.mean(error**2)) < 1e-3 * reference.max()
+
+
+@pytest.mark.parametrize(("axis", "degrees"), [("z", 12.0), ("x", 7.0), ("z", 90.0), ("z", -35.0)])
+def test_general_views_match_the_reference(axis, degrees):
+    volume = make_noise_volume(shape=(11, 12, 13), spacing=(2.5, 2.0, 2.2))
+    view = rotate(make_view_of(volume), volume.center_world_mm, degrees, axis)
+    reference = project_volume_reference(volume, view, step_mm=0.05)
+    # Joseph takes one sample per slab: oblique rays through white noise are where it is worst (1 to 2.2 %).
+    assert np.sqrt(np.mean((project_volume(volume, view) - reference) ** 2)) < 0.025 * reference.mean()
+
+
+def test_both_cpu_kernels_meet_where_they_overlap():
+    volume = make_noise_volume(shape=(20, 30, 25), fill=0.3)
+    view = make_view_of(volume, size_px=40)
+    almost = rotate(view, volume.center_world_mm, 1e-6, "z")
+    assert make_index_rays(volume, view).is_separable
+    assert not make_index_rays(volume, almost).is_separable
+    np.testing.assert_allclose(project_volume(volume, view), project_volume(volume, almost), rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 20.0])
+def test_torch_kernel_matches_the_cpu_kernel(degrees):
+    volume = make_noise_volume(fill=0.5)
+    view = rotate(make_view_of(volume), volume.center_world_mm, degrees, "z")
+    image = project_volume(volume, view)
+    np.testing.assert_allclose(project_volume(volume, view, device="cpu:0"), image, rtol=0, atol=1e-5 * image.max())
+
+
+def test_torch_kernel_on_cuda():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    volume = make_noise_volume()
+    view = make_view_of(volume)
+    np.testing.assert_allclose(project_volume(volume, view, device="cuda"), project_volume(volume, view), atol=1e-3)
+
+
+def test_projection_is_linear():
+    volume, other = make_noise_volume(), make_noise_volume(seed=1)
+    view = make_view_of(volume)
+    both = project_volume(volume.with_values(2 * volume.values + other.values), view)
+    np.testing.assert_allclose(
+        both, 2 * project_volume(volume, view) + project_volume(other, view), rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.float32, np.float64])
+def test_any_dtype_gives_the_same_image(dtype):
+    volume = make_noise_volume()
+    mask = volume.values > 0.5
+    view = make_view_of(volume)
+    expected = project_volume(volume.with_values(mask.astype(np.float32)), view)
+    np.testing.assert_array_equal(project_volume(volume.with_values(mask.astype(dtype)), view), expected)
+
+
+def test_a_window_is_a_part_of_the_image():
+    volume = make_noise_volume()
+    view = make_view_of(volume)
+    window = slice(5, 20), slice(3, 17)
+    np.testing.assert_allclose(
+        project_volume(volume, view.window(*window)), project_volume(volume, view)[window], rtol=1e-6
+    )
+
+
+def test_right_is_left_and_head_is_up():
+    values = np.zeros((10, 10, 10), np.float32)
+    values[8, 5, 1] = 1.0  # head (+z), patient's right (-x)
+    volume = Volume.from_spacing(values, (2.0, 2.0, 2.0))
+    image = project_volume(volume, make_view_of(volume, size_px=30, detector_mm=30))
+    row, column = np.unravel_index(image.argmax(), image.shape)
+    assert row < 15
+    assert column < 15
+
+
+def test_projected_points_lie_where_the_image_shows_them():
+    values = np.zeros((15, 15, 15), np.float32)
+    values[11, 3, 10] = 1.0
+    volume = Volume.from_spacing(values, (1.0, 1.0, 1.0), (5.0, -3.0, 8.0))
+    view = make_view_of(volume, size_px=90, detector_mm=30)
+    image = project_volume(volume, view)
+    rows, columns = np.meshgrid(np.arange(90), np.arange(90), indexing="ij")
+    centroid = (image * rows).sum() / image.sum(), (image * columns).sum() / image.sum()
+    np.testing.assert_allclose(view.project_points(volume.to_world(np.array([11, 3, 10]))), centroid, atol=0.05)
+
+
+def test_find_window_holds_all_of_the_shadow():
+    volume = make_noise_volume(shape=(4, 5, 6), spacing=(1.0, 1.0, 1.0))
+    view = make_view_of(volume, size_px=60)
+    rows, columns = find_window(volume, view)
+    image = project_volume(volume, view)
+    image[rows, columns] = 0
+    assert image.max() < 1e-9  # what double sums leave
+    beside = View(
+        view.source_world_mm, view.pixel00_world_mm + np.array([200.0, 0, 0]), view.column_step_world_mm,
+        view.row_step_world_mm, view.shape, "pa",
+    )  # fmt: skip
+    assert find_window(volume, beside) is None
+
+
+def test_extended_scan_fills_the_detector_and_keeps_the_inside():
+    volume = Volume.from_spacing(np.full((10, 40, 40), 40, np.int16), (5.0, 5.0, 5.0))
+    view = make_view(volume, ProjectCtSettings(size_px=32, detector_mm=150.0))
+    longer, (below_mm, above_mm) = extend_slices(volume, view)
+    ones = longer.with_values(np.ones(longer.shape, np.float32))
+    image = project_volume(ones, view)
+    assert image.min() == pytest.approx(200.0, rel=0.01)  # every ray crosses the whole depth
+    assert below_mm > 0
+    assert above_mm > 0
+    start = int(below_mm / 5)
+    np.testing.assert_array_equal(longer.values[start : start + 10], volume.values)
+    np.testing.assert_allclose(longer.to_world(np.array([start, 0, 0])), volume.to_world(np.array([0, 0, 0])))
+
+
+def test_a_source_inside_the_volume_is_refused():
+    volume = make_noise_volume()
+    view = make_view_of(volume)
+    inside = View(
+        volume.center_world_mm,
+        view.pixel00_world_mm,
+        view.column_step_world_mm,
+        view.row_step_world_mm,
+        view.shape,
+        "pa",
+    )
+    with pytest.raises(DrrxError, match=r"source outside the volume.*Move the source away"):
+        project_volume(volume, inside)

@@ -1,0 +1,1 @@
+"""The diffusion process: schedule, prediction target, scaling of the residual, sampling."""

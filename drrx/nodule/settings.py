@@ -1,0 +1,47 @@
+"""Settings of the stage ``sample_nodules``; where the numbers come from is said in ``drrx/nodule/model.py``."""
+
+from typing import Literal
+
+from drrx.settings import Field, settings
+
+
+@settings
+class SampleNodulesSettings:
+    """How many nodules, of what size and type, and where they may lie."""
+
+    num_variants: int = Field(default=2, ge=0, le=100, description="sets of nodules per case, besides the twin")
+    num_nodules: int = Field(default=1, ge=1, le=3, description="nodules in each variant")
+    preset: Literal["cxr", "screening", "missed"] = Field(
+        default="cxr", description="diameters: cxr median 14 (6-30), screening 9 (4-30), missed 17 (6-34) mm"
+    )
+    diameter_min_mm: float | None = Field(default=None, gt=0, le=60, description="smallest diameter, mm; none = preset")
+    diameter_max_mm: float | None = Field(default=None, gt=0, le=60, description="largest diameter, mm; none = preset")
+    kind: Literal["mix", "solid", "part_solid", "ground_glass", "calcified"] = Field(
+        default="mix", description="type; mix = 70 % solid, 12 % part-solid, 10 % ground glass, 8 % calcified"
+    )
+    margin: Literal["mix", "smooth", "lobulated", "spiculated"] = Field(
+        default="mix", description="margin; mix = shares that depend on the diameter"
+    )
+    lobe_weights: Literal["malignant", "uniform"] = Field(
+        default="malignant", description="malignant = upper lobes preferred, uniform = by lung volume"
+    )
+    solid_hu_mean: float = Field(
+        default=20.0, ge=-100, le=200, description="mean of solid tissue, HU; 50-80 suits a contrast-enhanced CT"
+    )
+    juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
+    juxtapleural_share: float = Field(default=0.1, ge=0, le=1, description="share that touches the pleura")
+    blur: Literal["scan", "none"] = Field(
+        default="scan", description="scan = as blurred as the CT around it, so that sharpness tells nothing"
+    )
+    psf_fwhm_mm: float = Field(default=1.0, gt=0, le=3, description="in-plane width of that blur, mm (sharp 0.7)")
+    psf_axial_max_mm: float = Field(
+        default=3.0, gt=0, le=10, description="upper limit of its axial width, mm (else the slice spacing)"
+    )
+    grid_spacing_mm: float = Field(default=0.35, ge=0.1, le=0.35, description="voxel edge of the nodule's grid, mm")
+    min_diameter_slices: float = Field(
+        default=1.8, ge=1, le=5, description="smallest diameter in slice spacings: 8 mm slices take 14.4 mm and more"
+    )
+    max_attempts: int = Field(default=200, ge=1, le=10000, description="places tried per nodule before giving up")
+    edge_margin_mm: float = Field(default=10.0, ge=0, le=50, description="distance kept from first and last slice, mm")
+    lung_hu_min: float = Field(default=-980.0, ge=-1024, description="darkest local lung that takes a nodule, HU")
+    lung_hu_max: float = Field(default=-650.0, le=-300, description="brightest local lung that takes a nodule, HU")

@@ -1,0 +1,162 @@
+"""The body of a nodule against closed forms, and its record."""
+
+import json
+from math import gamma, pi, sqrt
+
+import numpy as np
+import pytest
+from scipy.special import sph_harm_y
+
+from drrx.errors import DrrxError
+from drrx.nodule.measure import moment_axes_mm
+from drrx.nodule.model import DIAMETERS_MM, Draft, draw_diameter_mm, draw_nodule, fit_radius, mean_density
+from drrx.nodule.patch import blur_shape, composite, crop_shape, grid_affine
+from drrx.nodule.settings import SampleNodulesSettings
+from drrx.nodule.shape import body_volume_mm3, harmonic, render_shape, spicule_volume_mm3
+from drrx.records.nodule import NodulePatch, NoduleShape, Spicule, patches_from_arrays, patches_to_arrays
+from drrx.seeds import make_rng
+
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def ball(radius_mm=6.0, exponent=0.0, **more):
+    return NoduleShape(radius_mm, (1.0, 1.0, 1.0), IDENTITY, (), exponent, **more)
+
+
+@pytest.mark.parametrize("n", [0.0, 0.25, 0.5, 1.0, 2.0])
+def test_projection_of_a_ball_is_the_closed_form(n):
+    h, radius = 0.3, 6.0
+    occupancy = render_shape(ball(radius, n), h).occupancy
+    projected = occupancy.sum(axis=1) * h
+    half = (occupancy.shape[0] - 1) // 2
+    s = np.abs(np.arange(-half, half + 1) * h)
+    inside = s < 0.9 * radius
+    expected = radius * sqrt(pi) * gamma(n + 1) / gamma(n + 1.5) * (1 - (s[inside] / radius) ** 2) ** (n + 0.5)
+    np.testing.assert_allclose(projected[half, inside], expected, atol=0.03 * expected.max())
+    assert projected[half, half] == pytest.approx(radius * sqrt(pi) * gamma(n + 1) / gamma(n + 1.5), rel=0.015)
+
+
+@pytest.mark.parametrize("n", [0.0, 0.25, 0.5, 1.0, 2.0])
+def test_volume_integral_of_a_ball_is_the_closed_form(n):
+    expected = 6.0**3 * pi**1.5 * gamma(n + 1) / gamma(n + 2.5)
+    assert body_volume_mm3(ball(6.0, n)) == pytest.approx(expected, rel=1e-3)
+    assert render_shape(ball(6.0, n), 0.3).occupancy.sum() * 0.3**3 == pytest.approx(expected, rel=0.01)
+    assert mean_density(n) == pytest.approx(expected / (4 / 3 * pi * 216), rel=1e-9)
+
+
+def test_mean_density_is_the_published_table():
+    np.testing.assert_allclose([mean_density(n) for n in (0, 0.25, 0.5, 1, 2)], [1, 0.75, 0.59, 0.4, 0.23], atol=0.006)
+
+
+@pytest.mark.parametrize(("degree", "order"), [(0, 0), (2, -1), (3, 3), (5, -4), (8, 2)])
+def test_harmonics_agree_with_scipy(degree, order):
+    rng = np.random.default_rng(0)
+    polar, azimuth = rng.uniform(0, pi, 50), rng.uniform(0, 2 * pi, 50)
+    value = sph_harm_y(degree, abs(order), polar, azimuth)  # complex, with Condon-Shortley phase
+    part = value.real if order > 0 else value.imag
+    expected = value.real if order == 0 else (-1) ** abs(order) * sqrt(2) * part
+    np.testing.assert_allclose(harmonic(degree, order, polar, azimuth), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_volume_and_centroid_of_drawn_bodies(seed):
+    settings = SampleNodulesSettings(preset="screening")
+    draft = draw_nodule(make_rng(seed), settings, 5.0, 14.0)
+    rendered = render_shape(draft.shape, 0.35)
+    volume = rendered.occupancy.sum(dtype=float) * 0.35**3
+    assert volume == pytest.approx(pi / 6 * draft.diameter_mm**3, rel=0.08 if draft.shape.spicules else 0.02)
+    grids = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in rendered.occupancy.shape], indexing="ij", sparse=True)
+    shift = [float((g * rendered.occupancy).sum()) * 0.35 / rendered.occupancy.sum() for g in grids]
+    assert np.linalg.norm(shift) < (0.5 if draft.shape.spicules else 0.1)
+
+
+def test_ellipsoid_has_its_axes():
+    shape = NoduleShape(6.0, (1.0, 0.8, 0.6), IDENTITY, (), 0.0)
+    scale = 12 / 0.48 ** (1 / 3)
+    axes = moment_axes_mm(render_shape(shape, 0.3).occupancy, 0.3)
+    np.testing.assert_allclose(axes, np.array([1.0, 0.8, 0.6]) * scale, rtol=0.02)
+
+
+def test_spicules_add_their_volume_and_reach_out():
+    strand = Spicule((1.0, 0.0, 0.0), 6.0, 2.0, 0.6)
+    bare, spiked = render_shape(ball(), 0.3), render_shape(ball(spicules=(strand,)), 0.3)
+    gained = (spiked.occupancy.sum() - bare.occupancy.sum()) * 0.3**3
+    assert gained == pytest.approx(spicule_volume_mm3(strand), rel=0.25)
+    half = (spiked.occupancy.shape[0] - 1) // 2
+    along_x = spiked.occupancy[half, half]
+    assert along_x[half + int(11 / 0.3)] > 0.2
+    assert along_x[half - int(7 / 0.3)] == 0
+
+
+def test_fit_radius_gives_the_volume_of_the_ball():
+    shape = fit_radius(ball(3.0, 0.4), 12.0)
+    assert body_volume_mm3(shape) == pytest.approx(pi / 6 * 12**3, rel=1e-9)
+
+
+def test_blur_keeps_the_sum_and_crop_keeps_the_centre():
+    rendered = render_shape(ball(5.0), 0.35)
+    blurred = blur_shape(rendered, (2.5, 1.0, 1.0))
+    assert blurred.occupancy.sum() == pytest.approx(rendered.occupancy.sum(), rel=1e-4)
+    cropped, center = crop_shape(blurred)
+    middle = [(n - 1) / 2 for n in cropped.occupancy.shape]
+    np.testing.assert_allclose(center, middle, atol=1)
+    assert cropped.occupancy.sum() == pytest.approx(rendered.occupancy.sum(), rel=2e-3)
+
+
+def test_compositing_never_darkens_and_keeps_vessels():
+    rendered, _ = crop_shape(render_shape(ball(5.0, 0.2, halo_width_mm=2.0), 0.35))
+    before = np.full(rendered.occupancy.shape, -870, np.float32)
+    before[before.shape[0] // 2] = -1000
+    before[:, :, before.shape[2] // 2] = 40  # a vessel
+    for kind in ("solid", "ground_glass", "part_solid", "calcified"):
+        after = composite(before, rendered, kind, (-620.0 if "g" in kind[:1] else 20.0, None, -600.0), -870.0)
+        assert (after >= before).all()
+    glass = composite(before, rendered, "ground_glass", (-620.0, None, None), -870.0)
+    np.testing.assert_array_equal(glass[:, :, before.shape[2] // 2], before[:, :, before.shape[2] // 2])
+    assert glass[before == -870].max() == pytest.approx(-620, abs=1)
+    dense = composite(before, rendered, "solid", (20.0, None, None), -870.0)
+    assert dense.max() == pytest.approx(40)
+    assert dense[before < 0].max() == pytest.approx(20, abs=2)
+
+
+def test_halo_is_outside_the_occupancy():
+    rendered = render_shape(ball(5.0, halo_width_mm=3.0), 0.35)
+    half = (rendered.occupancy.shape[0] - 1) // 2
+    assert rendered.halo[half, half, half] == 0
+    assert rendered.halo[half, half, half + int(6.5 / 0.35)] == pytest.approx(0.5, abs=0.08)
+    assert rendered.occupancy[half, half, half + int(6.5 / 0.35)] == 0
+
+
+@pytest.mark.parametrize("preset", list(DIAMETERS_MM))
+def test_diameters_follow_the_truncated_log_normal(preset):
+    median, _, low, high = DIAMETERS_MM[preset]
+    rng = make_rng(1)
+    drawn = np.array([draw_diameter_mm(rng, preset, low, high) for _ in range(3000)])
+    assert low <= drawn.min() <= drawn.max() <= high
+    assert np.median(drawn) == pytest.approx(median, rel=0.08)
+
+
+def test_margins_and_kinds_have_their_shares():
+    settings = SampleNodulesSettings()
+    drafts: list[Draft] = [draw_nodule(make_rng(seed), settings, 11.0, 19.0) for seed in range(400)]
+    assert np.mean([d.kind == "solid" for d in drafts]) == pytest.approx(0.70, abs=0.07)
+    assert np.mean([d.margin == "spiculated" for d in drafts]) == pytest.approx(0.30, abs=0.07)
+    assert all(d.hu_inclusion is not None for d in drafts if d.kind == "part_solid")
+    assert all(-750 <= d.hu_body <= -450 for d in drafts if d.kind in ("ground_glass", "part_solid"))
+
+
+def test_patches_survive_their_arrays_and_refuse_nonsense():
+    occupancy = np.ones((2, 3, 4), np.float32)
+    affine = grid_affine(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2]), 0.35)
+    patch = NodulePatch(occupancy, occupancy * -800, occupancy * 20, affine)
+    (again,) = patches_from_arrays(patches_to_arrays((patch,)))
+    np.testing.assert_array_equal(again.delta_hu, patch.delta_hu)
+    np.testing.assert_allclose(again.grid.to_world(np.array([0, 1, 2])), [1, 2, 3])
+    with pytest.raises(DrrxError, match="three finite float32 arrays of one shape"):
+        NodulePatch(occupancy, occupancy, occupancy * np.nan, affine)
+
+
+def test_shape_survives_json():
+    draft = draw_nodule(make_rng(3), SampleNodulesSettings(margin="spiculated"), 8, 9)
+    text = json.dumps(draft.shape.__dict__, default=lambda value: value.__dict__)
+    assert "spicules" in text

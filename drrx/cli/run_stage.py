@@ -1,9 +1,9 @@
-"""Run one stage of the workflow over some cases: what each rule of the Snakefile calls.
+r"""Run one stage of the workflow over some cases: what each rule of the Snakefile calls.
 
 Files lie below the results folder as docs/pipeline.md lists them. A case whose files already fit is not done again; a
 refused case is recorded and the others go on. For single files use the stage's own command (drrx read-ct, ...).
 
-Example: drrx run-stage read_ct --cohort cohort.tsv --results results --cases case-1 case-2 \\
+Example: drrx run-stage read_ct --cohort cohort.tsv --results results --cases case-1 case-2 \
              --output results/records/read_ct/demo-0001.json
 """
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from drrx.errors import CaseRefused
-from drrx.io.ct import read_ct, read_mask
+from drrx.io.ct import read_ct
 from drrx.io.files import write_json
+from drrx.io.mask import read_mask
 from drrx.io.nifti import write_volume
 from drrx.io.settings import ReadCtSettings
 from drrx.phantom import make_phantom

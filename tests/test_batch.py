@@ -1,0 +1,94 @@
+"""A stage over cases: done once, redone when something changed, and one bad case stops nothing."""
+
+import pytest
+
+from drrx.errors import CaseRefused, DrrxError
+from drrx.io.cohort import CohortRow
+from drrx.io.files import read_json, write_text
+from drrx.stages.batch import CaseJob, Stage, run_batch
+from drrx.stages.layout import CaseFolder
+
+
+class Copy:
+    """A stage that writes one file and counts its work."""
+
+    def __init__(self, name="read_ct", upstream=()):
+        self.done = []
+        self.stage = Stage(name, self.run, upstream=upstream, depends=lambda job: self.signature)
+        self.signature = "a"
+
+    def run(self, job):
+        self.done.append(job.row.case)
+        if job.row.path == "bad":
+            raise CaseRefused("NO_LUNGS", where="bad", found="no air", needed="two lungs", hint="Leave it out.")
+        if job.row.path == "poison":
+            raise ZeroDivisionError("poison")
+        path = job.folder.folder / f"{self.stage.name}.txt"
+        write_text(path, f"{job.settings['size']}\n")
+        return [path]
+
+
+def make_jobs(tmp_path, paths, size=1, seed=0):
+    rows = [CohortRow(case=f"c{number}", path=path, cohort="x") for number, path in enumerate(paths)]
+    return [CaseJob(row, CaseFolder(tmp_path, row.case), {"size": size}, seed) for row in rows]
+
+
+def test_a_done_case_is_not_done_again(tmp_path):
+    copy = Copy()
+    first = run_batch(copy.stage, make_jobs(tmp_path, ["a", "b"]), "code")
+    second = run_batch(copy.stage, make_jobs(tmp_path, ["a", "b", "c"]), "code")
+    assert copy.done == ["c0", "c1", "c2"]
+    assert {case: second[case] for case in first} == first
+
+
+@pytest.mark.parametrize("change", ["settings", "seed", "code", "signature", "file"])
+def test_a_change_does_the_case_again(tmp_path, change):
+    copy = Copy()
+    run_batch(copy.stage, make_jobs(tmp_path, ["a"]), "code")
+    if change == "file":
+        (tmp_path / "cases" / "c0" / "read_ct.txt").unlink()
+    copy.signature = "b" if change == "signature" else "a"
+    jobs = make_jobs(tmp_path, ["a"], size=2 if change == "settings" else 1, seed=1 if change == "seed" else 0)
+    run_batch(copy.stage, jobs, "other" if change == "code" else "code")
+    assert copy.done == ["c0", "c0"]
+
+
+def test_a_refused_case_stops_neither_the_others_nor_the_next_stage(tmp_path):
+    jobs = make_jobs(tmp_path, ["a", "bad", "b"])
+    outcomes = run_batch(Copy().stage, jobs, "code")
+    assert [outcomes[case]["status"] for case in ("c0", "c1", "c2")] == ["done", "refused", "done"]
+    assert outcomes["c1"]["code"] == "NO_LUNGS"
+    assert outcomes["c1"]["hint"] == "Leave it out."
+    following = Copy("segment_anatomy", upstream=("read_ct",))
+    after = run_batch(following.stage, jobs, "code")
+    assert following.done == ["c0", "c2"]
+    assert after["c1"]["status"] == "skipped"
+    assert after["c1"]["code"] == "NO_LUNGS"
+
+
+def test_a_poisonous_case_is_recorded_and_the_others_go_on(tmp_path):
+    outcomes = run_batch(Copy().stage, make_jobs(tmp_path, ["poison", "a"]), "code")
+    assert outcomes["c0"]["status"] == "failed"
+    assert "ZeroDivisionError: poison" in outcomes["c0"]["detail"]
+    assert outcomes["c1"]["status"] == "done"
+
+
+def test_new_products_upstream_run_the_next_stage_again(tmp_path):
+    first, second = Copy(), Copy("segment_anatomy", upstream=("read_ct",))
+    for size in (1, 1, 2):
+        jobs = make_jobs(tmp_path, ["a"], size=size)
+        run_batch(first.stage, jobs, "code")
+        run_batch(second.stage, make_jobs(tmp_path, ["a"]), "code")
+    assert second.done == ["c0", "c0"]
+
+
+def test_a_stage_without_its_upstream_says_so(tmp_path):
+    with pytest.raises(DrrxError, match="Delete it and run again"):
+        run_batch(Copy("project_ct", upstream=("read_ct",)).stage, make_jobs(tmp_path, ["a"]), "code")
+
+
+def test_records_hold_hashes_and_no_paths(tmp_path):
+    run_batch(Copy().stage, make_jobs(tmp_path, ["a"]), "code")
+    record = read_json(tmp_path / "cases" / "c0" / "stages" / "read_ct.json")
+    assert list(record["products"]) == ["read_ct.txt"]
+    assert str(tmp_path) not in str(record)

@@ -21,6 +21,7 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.phantom.settings import MakePhantomSettings
 from drrx.projector.settings import ProjectCtSettings
 from drrx.radiograph.settings import ComposeDrrSettings
+from drrx.restorer.settings import RestoreCxrSettings
 from drrx.settings import Field, settings
 
 __all__ = ["STAGES", "Config", "load_config", "make_config_yaml", "make_schema", "stage_fingerprint", "stage_settings"]
@@ -74,6 +75,9 @@ class Config:
     )
     compose_drr: ComposeDrrSettings = Field(
         default=ComposeDrrSettings(), description="The DRR: attenuation, scatter, noise, detector, display curve"
+    )
+    restore_cxr: RestoreCxrSettings = Field(
+        default=RestoreCxrSettings(), description="Restoration: from the DRR to the enhanced CXR"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import drrx
 
+_DATA = {"restore_cxr": ("restorer/weights/*.safetensors",)}
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(?=drrx)(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)|"
     r"import[ \t]+(?=drrx)(?P<plain>[\w.]+))",
@@ -14,11 +15,13 @@ _IMPORT = re.compile(
 )
 
 
+@functools.cache
 def stage_fingerprint(stage: str) -> str:
     """Return a hash of the source files that ``stage``'s results depend on (hexadecimal, 16 digits).
 
     Snakemake does not see changes inside a package; this text among a rule's ``params`` makes it see them. The files
-    are the stage's module below ``drrx/stages`` and all modules of drrx that it imports, directly or not.
+    are the stage's module below ``drrx/stages`` and all modules of drrx that it imports, directly or not, and for
+    ``restore_cxr`` the delivered weights.
     """
     root = Path(drrx.__file__).parent
     seen: set[Path] = set()
@@ -28,6 +31,7 @@ def stage_fingerprint(stage: str) -> str:
         if file not in seen:
             seen.add(file)
             waiting += _imported_files(file, root)
+    seen.update(path for pattern in _DATA.get(stage, ()) for path in root.glob(pattern))
     texts = (f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes() for file in sorted(seen))
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 

@@ -1,7 +1,7 @@
 """Project a CT by cone-beam ray casting into line integrals of a frontal radiograph.
 
-Reads a canonical CT (from `drrx read-ct` or `drrx make-phantom`) and writes an .npz file with float32 arrays
-[row, column], head up, the patient's right on the image's left:
+Reads a CT (NIfTI, MHD/MHA, NRRD or DICOM folder; `drrx read-ct` checks and mends one first) and writes an .npz file
+with float32 arrays [row, column], head up, the patient's right on the image's left:
 
   line_integral          attenuation along each ray, no unit (0 is air)
   water_mm, bone_mm      its two bases, mm:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from drrx.projector.settings import ProjectCtSettings
     from drrx.radiograph.settings import ComposeDrrSettings
 
-    parser.add_argument("ct", type=Path, metavar="CT", help="canonical CT, .nii.gz")
+    parser.add_argument("ct", type=Path, metavar="CT", help="CT file or DICOM folder")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT.npz", help="file to write")
     parser.add_argument("--anatomy", type=Path, metavar="LABELS.nii.gz", help="label map from drrx segment-anatomy")
     parser.add_argument("--image", type=Path, metavar="DRR.png", help="also write the DRR, 16-bit PNG, bone white")
@@ -42,8 +42,11 @@ def run(args: argparse.Namespace) -> None:
 
     from drrx.cli.options import make_settings
     from drrx.io.arrays import write_arrays
+    from drrx.io.canonical import orient
+    from drrx.io.ct import read_volume_file
     from drrx.io.image import write_image
     from drrx.io.nifti import read_volume
+    from drrx.io.settings import ReadCtSettings
     from drrx.projector import make_view
     from drrx.projector.settings import ProjectCtSettings
     from drrx.radiograph import Film, make_line_integral
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     from drrx.seeds import make_rng
     from drrx.stages.project_ct import project_case, project_plain
 
-    ct = read_volume(args.ct)
+    ct = orient(read_volume_file(args.ct, ReadCtSettings()).volume)
     geometry = make_settings(ProjectCtSettings, vars(args), "drrx project-ct")
     view = make_view(ct, geometry)
     settings = make_settings(ComposeDrrSettings, vars(args), "drrx project-ct")

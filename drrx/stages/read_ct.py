@@ -43,7 +43,7 @@ def _read(job: CaseJob) -> tuple[Volume, CaseRecord]:
         source = {"format": "phantom", "seed": row.phantom_seed, "sex": phantom.sex}
         return phantom.ct, CaseRecord(row.case, row.cohort, source=source)
     settings = make_settings(ReadCtSettings, job.settings, "read_ct")
-    return read_ct(Path(row.path), settings, series_uid=row.series_uid)
+    return read_ct(row.path, settings, case=row.case, cohort=row.cohort, series_uid=row.series_uid)
 
 
 def _sign_source(job: CaseJob) -> str:

@@ -19,7 +19,8 @@ _WORKFLOW_ORDER = (
 _NO_COMMANDS = {"main", "options"}
 
 
-def _find_commands() -> list[str]:
+def find_commands() -> list[str]:
+    """Return the names of all command modules, in the order of the workflow."""
     names = {module.name for module in pkgutil.iter_modules(drrx.cli.__path__)} - _NO_COMMANDS
     return [name for name in _WORKFLOW_ORDER if name in names] + sorted(names - set(_WORKFLOW_ORDER))
 
@@ -37,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"drrx {drrx.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in _find_commands():
+    for name in find_commands():
         module = _load(name)
         command = commands.add_parser(
             name.replace("_", "-"), help=module.SUMMARY, description=module.__doc__,

@@ -1,4 +1,10 @@
-"""``drrx train-ddpm-hq``."""
+"""Train the conditional DDPM that restores radiographs.
+
+Pairs are made on the fly: crops of real films, and copies degraded to look like the projection of a chest CT. Patients
+are split into train, val and test by their names; only train is used. Rows with a non-commercial licence are left out.
+
+  drrx train-ddpm-hq --images index.csv --output ddpm_hq.safetensors --run-folder runs/hq --minutes 90
+"""
 
 import argparse
 from pathlib import Path
@@ -11,12 +17,9 @@ SUMMARY = "train the restorer (DDPM-HQ) on real radiographs"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = (
-        "Train the conditional DDPM that restores radiographs. Pairs are made on the fly: real films are degraded to "
-        "look like the projection of a chest CT. Split by patient; only the training split is used. Example: "
-        "drrx train-ddpm-hq --images index.csv --output ddpm_hq.safetensors --run-folder runs/hq --minutes 90"
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="CSV", help="table of radiographs: file, patient, ..."
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="CSV", help="table of radiographs: file, patient, ...")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights to write (.safetensors)")
     parser.add_argument("--run-folder", type=Path, required=True, metavar="DIR", help="folder of checkpoints")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-folder")

@@ -1,1 +1,1 @@
-"""The diffusion process: schedule, prediction target, scaling of the residual, sampling."""
+"""The diffusion process: schedule, prediction target, scaling of the residual, sampling, weights files."""

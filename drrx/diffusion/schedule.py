@@ -35,23 +35,18 @@ def make_betas(alphas: Tensor) -> Tensor:
 
 def make_scheduler(solver: Solver, steps: int, snr_shift: float) -> Any:
     """Return a diffusers scheduler set to ``steps`` trailing time steps: DDIM (eta 0) or DPM-Solver++ 2M."""
-    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+    import diffusers  # slow to import
 
-    common = {
+    common: dict[str, Any] = {
         "num_train_timesteps": NUM_STEPS, "trained_betas": make_betas(make_alphas(snr_shift)).tolist(),
-        "prediction_type": "v_prediction", "timestep_spacing": "trailing",
+        "prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True,
     }  # fmt: skip
-    scheduler = (
-        DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)
-        if solver == "ddim"
-        else DPMSolverMultistepScheduler(
+    if solver == "ddim":
+        scheduler: Any = diffusers.DDIMScheduler(**common, clip_sample=False, set_alpha_to_one=True)  # type: ignore[no-untyped-call]
+    else:
+        scheduler = diffusers.DPMSolverMultistepScheduler(  # type: ignore[no-untyped-call]
             **common, algorithm_type="dpmsolver++", solver_order=2, lower_order_final=True, final_sigmas_type="zero"
         )
-    )
-    if solver == "dpmpp":  # the log of a zero SNR is not finite: diffusers' own remedy
-        scheduler.alphas_cumprod[-1] = 2**-24
-        scheduler.alpha_t, scheduler.sigma_t = scheduler.alphas_cumprod.sqrt(), (1 - scheduler.alphas_cumprod).sqrt()
-        scheduler.lambda_t = scheduler.alpha_t.log() - scheduler.sigma_t.log()
     scheduler.set_timesteps(steps)
     return scheduler
 

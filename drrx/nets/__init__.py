@@ -1,1 +1,1 @@
-"""Networks and the door through which their weights come in and go out."""
+"""Networks."""

@@ -48,7 +48,7 @@ class Block(nn.Module):
         hidden = self.norm_out(self.conv_in(functional.silu(self.norm_in(x))))
         scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
         hidden = torch.addcmul(shift, hidden, 1 + scale)
-        return self.skip(x) + self.conv_out(functional.silu(hidden))  # type: ignore[no-any-return]
+        return self.skip(x) + self.conv_out(functional.silu(hidden))
 
 
 def embed_time(t: Tensor, size: int, max_period: float = 10000.0) -> Tensor:
@@ -81,7 +81,9 @@ class HaarUnet(nn.Module):
         self.config = {"widths": list(widths), "blocks": list(blocks), "embedding": embedding, "refine": refine}
         self.multiple = FACTOR * 2 ** (len(widths) - 1)
         self.size = embedding
-        self.time = nn.Sequential(nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.time = nn.Sequential(
+            nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
         self.enter = nn.Conv2d(2 * NUM_BANDS, widths[0], 3, padding=1)
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -90,7 +92,9 @@ class HaarUnet(nn.Module):
                 self.shrink.append(nn.Conv2d(width, widths[level + 1], 3, stride=2, padding=1))
                 self.grow.append(nn.Conv2d(widths[level + 1], width, 3, padding=1))
                 # One more block takes in the skip connection.
-                self.up.append(nn.ModuleList(Block(2 * width if i == 0 else width, width, embedding) for i in range(count)))
+                self.up.append(
+                    nn.ModuleList(Block(2 * width if i == 0 else width, width, embedding) for i in range(count))
+                )
         self.leave = nn.Sequential(PixelNorm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], NUM_BANDS, 3, padding=1))
         self.refine = nn.Sequential(nn.Conv2d(3, refine, 3, padding=1), nn.SiLU(), nn.Conv2d(refine, 1, 3, padding=1))
         for last in (self.leave[-1], self.refine[-1]):
@@ -133,7 +137,7 @@ class HaarUnet(nn.Module):
             x = torch.cat([x, skips[level]], dim=1)
             for block in self.up[level]:  # type: ignore[attr-defined]
                 x = block(x, embedding)
-        return self.leave(x)  # type: ignore[no-any-return]
+        return self.leave(x)
 
 
 def pad_reflect(image: Tensor, pad: tuple[int, int, int, int]) -> Tensor:
@@ -151,7 +155,7 @@ def count_flops(model: HaarUnet, height: int, width: int) -> float:
     def add(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
         weight = layer.weight
-        total += 2.0 * weight[0].numel() * output.numel()  # type: ignore[operator, index, union-attr]
+        total += 2.0 * weight[0].numel() * output.numel()  # type: ignore[index]
 
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):

@@ -49,7 +49,7 @@ def _cut(stack: Tensor, rng: np.random.Generator, size: int) -> Tensor:
 
 
 def draw_blobs(size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return the sum of one or two soft nodules, 6-30 mm wide, 1-10 % of the window, and their mask, ``[size, size]``."""
+    """Return one or two soft nodules, 6-30 mm wide, 1-10 % of the window, and their mask, ``[size, size]``."""
     total, mask = torch.zeros(size, size), torch.zeros(size, size)
     line = torch.arange(size, dtype=torch.float32)
     for _ in range(int(rng.integers(1, 3))):

@@ -49,7 +49,7 @@ def read_films(index: Path) -> tuple[FilmRow, ...]:
         The table or a file is missing, or a column is.
     """
     try:
-        with open(index, newline="", encoding="utf-8") as stream:
+        with index.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise DrrxError(

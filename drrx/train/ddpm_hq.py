@@ -12,9 +12,9 @@ from torch import Tensor
 
 from drrx.diffusion.residual import ResidualScale, measure_deviations
 from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
+from drrx.diffusion.weights import write_weights
 from drrx.errors import DrrxError
 from drrx.nets.unet import HaarUnet
-from drrx.nets.weights import write_weights
 from drrx.pairs.crops import Crop, draw_crop
 from drrx.pairs.films import FilmRow, load_film, measure_noise, stack_film
 from drrx.seeds import make_rng, make_seed
@@ -49,7 +49,9 @@ def train_ddpm_hq(
         state = read_checkpoint(run_folder, state)
     else:
         state.deviations = measure_scale(stacks, settings)
-    progress(f"{len(stacks)} films, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, step {state.step}")
+    progress(
+        f"{len(stacks)} films, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, step {state.step}"
+    )
     _loop(state, stacks, run_folder, settings, device, progress)
     return state
 
@@ -79,9 +81,9 @@ def _loop(
                 f"at pure noise {terminal:.4f}, {speed:.1f} crops/s"
             )
         if state.elapsed_s - saved > 60 * settings.save_minutes:
-            write_checkpoint(run_folder, state, dataclasses.asdict(settings))  # type: ignore[call-overload]
+            write_checkpoint(run_folder, state, dataclasses.asdict(settings))
             saved = state.elapsed_s
-    write_checkpoint(run_folder, state, dataclasses.asdict(settings))  # type: ignore[call-overload]
+    write_checkpoint(run_folder, state, dataclasses.asdict(settings))
 
 
 def _fraction(state: TrainState, settings: TrainDdpmHqSettings) -> float:
@@ -115,7 +117,7 @@ def train_step(
     error = (v.float() - to_v(residual, noise, alpha)).square() * weight / weight.mean(dim=(1, 2, 3), keepdim=True)
     loss = error.mean()
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
     state.optimizer.step()
     return torch.tensor([loss.item(), error[:forced].mean().item() if forced else 0.0])
@@ -130,7 +132,7 @@ def draw_batch(stacks: Sequence[Tensor], step: int, settings: TrainDdpmHqSetting
 
 def measure_scale(stacks: Sequence[Tensor], settings: TrainDdpmHqSettings) -> tuple[float, ...]:
     """Return the deviations of the residual's Haar bands over some hundred crops."""
-    few = dataclasses.replace(settings, batch_size=NUM_SCALE_CROPS if not settings.steps else 16)  # type: ignore[type-var]
+    few = dataclasses.replace(settings, batch_size=NUM_SCALE_CROPS if not settings.steps else 16)
     crops = draw_batch(stacks, -1, few)
     return measure_deviations(torch.stack([2 * (crop.clean - crop.degraded) for crop in crops])[:, None])
 
@@ -169,4 +171,4 @@ def describe_run(rows: Sequence[FilmRow], state: TrainState, settings: TrainDdpm
         "settings": dataclasses.asdict(settings), "steps": state.step, "crops": state.step * settings.batch_size,
         "minutes": round(state.elapsed_s / 60, 1), "patients": splits,
         "licences": sorted({row.licence for row in rows if row.split == "train"}),
-    }  # type: ignore[call-overload]  # fmt: skip
+    }  # fmt: skip

@@ -13,17 +13,25 @@ class TrainDdpmHqSettings:
     crop_px: int = Field(default=256, ge=32, le=2048, description="side of a crop, px of 0.42 mm, a multiple of 32")
     learning_rate: float = Field(default=8e-4, gt=0, lt=1, description="peak learning rate of AdamW")
     warmup_fraction: float = Field(default=0.02, ge=0, le=1, description="share of the run with rising rate")
-    decay_fraction: float = Field(default=0.40, ge=0, le=1, description="share of the run, at its end, with rate falling to 0")
+    decay_fraction: float = Field(
+        default=0.40, ge=0, le=1, description="share of the run, at its end, with rate falling to 0"
+    )
     weight_decay: float = Field(default=0.01, ge=0, lt=1, description="weight decay of AdamW")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay per step of the averaged weights")
-    terminal_share: float = Field(default=0.15, ge=0, le=1, description="share of a batch at pure noise, which trains mode mean")
+    terminal_share: float = Field(
+        default=0.15, ge=0, le=1, description="share of a batch at pure noise, which trains mode mean"
+    )
     nodule_share: float = Field(default=0.5, ge=0, le=1, description="share of crops with made nodules")
     nodule_weight: float = Field(default=6.0, ge=0, le=100, description="extra loss weight inside made nodules")
     snr_shift: float = Field(default=2.0, gt=0, le=64, description="the signal-to-noise ratio is divided by this")
-    quiet_share: float = Field(default=0.65, gt=0, le=1, description="share of the training films kept, those of least noise")
+    quiet_share: float = Field(
+        default=0.65, gt=0, le=1, description="share of the training films kept, those of least noise"
+    )
     max_films: int = Field(default=0, ge=0, description="use at most so many training films; 0 = all")
-    widths: tuple[int, ...] = Field(default=(32, 64, 128, 192), description="channels on the grids of 1/4, 1/8, 1/16, ... of the image")
+    widths: tuple[int, ...] = Field(
+        default=(32, 64, 128, 192), description="channels on the grids of 1/4, 1/8, 1/16, ... of the image"
+    )
     blocks: tuple[int, ...] = Field(default=(1, 2, 2, 2), description="residual blocks per grid")
     embedding: int = Field(default=128, ge=4, le=2048, description="length of the time embedding")
     refine: int = Field(default=8, ge=1, le=256, description="channels of the last full-resolution convolution")

@@ -67,7 +67,8 @@ def read_checkpoint(folder: Path, state: TrainState) -> TrainState:
         state.model.load_state_dict(_part(tensors, "model."))
     except RuntimeError as error:
         raise DrrxError(
-            where=str(folder / CHECKPOINT), found=str(error).splitlines()[-1].strip(), needed="the network of the settings given",
+            where=str(folder / CHECKPOINT), found=str(error).splitlines()[-1].strip(),
+            needed="the network of the settings given",
             hint="Resume with the settings of the first run (state.json lists them).",
         ) from error  # fmt: skip
     for name, value in _part(tensors, "average.").items():

@@ -1,0 +1,1 @@
+"""Measuring the restorer on films kept out of training."""

@@ -1,0 +1,1 @@
+"""Restoration of radiographs with the delivered or a trained network."""

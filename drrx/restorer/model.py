@@ -1,0 +1,47 @@
+"""The network, its scaling and its schedule, from a weights file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from drrx.diffusion.residual import ResidualScale
+from drrx.diffusion.weights import read_weights
+from drrx.nets.unet import HaarUnet
+
+KIND = "ddpm_hq"
+DELIVERED = Path(__file__).parent / "weights" / "ddpm_hq.safetensors"
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A network ready for inference, with what its weights file says of it."""
+
+    network: HaarUnet
+    scale: ResidualScale
+    snr_shift: float
+    sha256: str
+    device: torch.device
+
+    def denoise(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
+        """Return v, float32 ``[batch, 1, H, W]``, one image at a time: the batch never changes an image."""
+        with torch.inference_mode():
+            parts = [self.network(noisy[i : i + 1], condition[i : i + 1], t[i : i + 1]) for i in range(len(noisy))]
+        return torch.cat(parts)
+
+
+def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:
+    """Load weights of kind ``ddpm_hq``; without a path the delivered ones.
+
+    Raises
+    ------
+    DrrxError
+        The file is missing, damaged, changed or of another kind (see ``read_weights``).
+    """
+    weights = read_weights(path or DELIVERED, KIND)
+    network = HaarUnet(**weights.config["network"])
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+    network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scale = ResidualScale(weights.config["deviations"])
+    return Restorer(network, scale, float(weights.config["snr_shift"]), weights.sha256, torch.device(device))

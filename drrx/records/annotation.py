@@ -1,0 +1,196 @@
+"""What is true about each nodule in one radiograph.
+
+Pixel convention of every ``x, y`` here: continuous coordinates whose origin is the top-left corner of pixel (0, 0), so
+the centre of pixel ``[row, column]`` is ``x = column + 0.5, y = row + 0.5``. A box is ``(x, y, width, height)``.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from drrx.errors import DrrxError
+from drrx.records.nodule import Attachment, Kind, Margin, Triple
+
+Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Rle:
+    """COCO's compressed run lengths of a mask (column-major); ``size`` is rows, columns."""
+
+    size: tuple[int, int]
+    counts: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How a nodule shows in one displayed image (values 0..1, bone white); differences are against its twin.
+
+    Attributes
+    ----------
+    contrast_mean, contrast_peak
+        Mean over the visual mask and largest value of positive minus twin.
+    background_sd
+        Standard deviation of the twin in the ring around the nodule: anatomy and noise.
+    cnr
+        ``contrast_mean / background_sd``.
+    d_prime
+        Detectability by a zero-mean matched filter against the anatomy around; a proxy, not a reader.
+    visibility_class
+        0 hidden, 1 subtle, 2 visible, 3 obvious: limits on ``d_prime``.
+    """
+
+    contrast_mean: float
+    contrast_peak: float
+    background_sd: float
+    cnr: float
+    d_prime: float
+    visibility_class: int
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What lies on the rays through a nodule, weighted with its path length.
+
+    Attributes
+    ----------
+    mediastinum_fraction, bone_fraction
+        Share of the nodule behind or before more mediastinum, more bone, than the settings' limits.
+    lung_path_mm, mediastinum_path_mm, bone_path_mm
+        Mean path through each, mm.
+    """
+
+    mediastinum_fraction: float
+    bone_fraction: float
+    lung_path_mm: float
+    mediastinum_path_mm: float
+    bone_path_mm: float
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One nodule in one radiograph.
+
+    Attributes
+    ----------
+    nodule_id, kind, margin, attachment, lobe_approx, diameter_mm, volume_mm3
+        From the nodule's record.
+    center_world_mm
+        Centroid of the nodule, LPS mm.
+    center_px, centroid_px
+        Projection of that centroid, and path-weighted centroid of the shadow, ``(x, y)``.
+    magnification
+        Source-detector over source-nodule distance; detector millimetres divided by it are patient millimetres.
+    bbox_full, bbox_visual, bbox_core
+        Box of path > max(0.2 mm, 2 % of its peak); of contrast > 20 % of its peak (for detectors); > 50 %.
+    mask, area_px
+        The visual mask and its number of pixels.
+    diameter_detector_mm, diameter_patient_mm
+        Diameter of the disc with the mask's area on the detector, and divided by ``magnification``.
+    peak_path_mm
+        Longest path through the nodule, mm.
+    delta_log_peak, delta_log_mean
+        Change of -ln(I/I0) by the nodule alone (no scatter, no noise): peak, and mean over the visual mask.
+    truncated
+        The full box comes near the border of the image, or is cut by it.
+    overlap
+        What lies before and behind.
+    before, after
+        Signal in the DRR and in the restored CXR (``None`` without a CXR).
+    contrast_transfer_ratio
+        Slope of the CXR's difference against the DRR's within the full mask; 1 keeps the nodule as it was.
+    truth_visible
+        Whether the last image shows the nodule (class 2 or 3).
+    """
+
+    nodule_id: str
+    kind: Kind
+    margin: Margin
+    attachment: Attachment
+    lobe_approx: str
+    diameter_mm: float
+    volume_mm3: float
+    center_world_mm: Triple
+    center_px: Point
+    centroid_px: Point
+    magnification: float
+    bbox_full: Box
+    bbox_visual: Box
+    bbox_core: Box
+    mask: Rle
+    area_px: int
+    diameter_detector_mm: float
+    diameter_patient_mm: float
+    peak_path_mm: float
+    delta_log_peak: float
+    delta_log_mean: float
+    truncated: bool
+    overlap: Overlap
+    before: Signal
+    after: Signal | None
+    contrast_transfer_ratio: float | None
+    truth_visible: bool
+
+    @property
+    def visibility_class(self) -> int:
+        """Class in the last image there is: the CXR, else the DRR."""
+        return (self.after or self.before).visibility_class
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; ``from_json`` is the inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Annotation":
+        """Return the annotation that ``to_json`` wrote."""
+        return _validate(Annotation, data)
+
+
+@dataclass(frozen=True)
+class ImageAnnotation:
+    """All nodules in one radiograph.
+
+    Attributes
+    ----------
+    image_id, case, variant, view
+        Where it belongs.
+    width, height
+        Number of columns and rows.
+    nodules
+        Empty for a twin.
+    leakage
+        Energy (sum of squares) of CXR minus CXR twin outside all full masks, over the energy inside: what restoration
+        changed elsewhere because of the nodule. ``None`` without a CXR or without nodules.
+    """
+
+    image_id: str
+    case: str
+    variant: str
+    view: str
+    width: int
+    height: int
+    nodules: tuple[Annotation, ...] = ()
+    leakage: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; ``from_json`` is the inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "ImageAnnotation":
+        """Return the record that ``to_json`` wrote."""
+        return _validate(ImageAnnotation, data)
+
+
+def _validate(cls: type, data: dict[str, Any]) -> Any:
+    try:
+        return TypeAdapter(cls).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DrrxError(
+            where=f"annotation record, {'.'.join(map(str, first['loc']))}", found=repr(first["input"])[:80],
+            needed=first["msg"], hint="Annotate this image again.",
+        ) from error  # fmt: skip

@@ -14,6 +14,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 import drrx
+from drrx.anatomy.settings import SegmentAnatomySettings
+from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.errors import DrrxError
 from drrx.fingerprint import stage_fingerprint
 from drrx.io.settings import ReadCtSettings
@@ -67,6 +69,9 @@ class Config:
         default=MakePhantomSettings(), description="Thorax CTs drawn from a seed, for rows with path phantom:SEED"
     )
     read_ct: ReadCtSettings = Field(default=ReadCtSettings(), description="CTs: what is read, corrected or refused")
+    segment_anatomy: SegmentAnatomySettings = Field(
+        default=SegmentAnatomySettings(), description="Anatomy: body, lungs, lobes, vessels, mediastinum and bone"
+    )
     sample_nodules: SampleNodulesSettings = Field(
         default=SampleNodulesSettings(), description="Nodules: how many, of what kind and size, and where"
     )
@@ -78,6 +83,9 @@ class Config:
     )
     restore_cxr: RestoreCxrSettings = Field(
         default=RestoreCxrSettings(), description="Restoration: from the DRR to the enhanced CXR"
+    )
+    annotate_cxr: AnnotateCxrSettings = Field(
+        default=AnnotateCxrSettings(), description="Annotations: boxes, masks, contrast and visibility of each nodule"
     )
 
 

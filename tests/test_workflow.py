@@ -1,0 +1,212 @@
+"""What the workflow runs again after which change: the real Snakefile, with a stand-in for the stages."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drrx.cli.run import find_workflow, make_command
+from drrx.config import STAGES
+from drrx.errors import DrrxError
+
+ROOT = Path(__file__).parent.parent
+EVERY_STAGE = dict.fromkeys(STAGES, 1) | {"all": 1}
+#: Python runs this at its start: `drrx run-stage` then only leaves the files that its rule promises.
+STAND_IN = """
+import os, sys
+from pathlib import Path
+if "run-stage" in sys.orig_argv:
+    record = Path(sys.orig_argv[sys.orig_argv.index("--output") + 1])
+    stage = next(word for word in sys.orig_argv if word in {stages!r})
+    with open("calls.txt", "a") as calls:
+        calls.write(stage + " " + record.stem + " " + " ".join(sys.orig_argv[4:]) + "\\n")
+    if stage == os.environ.get("STAGE_THAT_FAILS"):
+        print("the stage says why")
+        os._exit(1)
+    record.write_text(stage)
+    if stage == "collect_dataset":
+        for name in ("annotations.json", "contact_sheet.png", "images.csv", "nodules.csv", "index.html"):
+            record.with_name(name).write_text(name)
+        record.parent.with_name("summary.json").write_text('{summary}')
+    os._exit(0)
+"""
+SUMMARY = '{"refused": [{"case": "b", "code": "NO_LUNGS"}]}'
+
+
+class Project:
+    """A folder with a cohort table in which Snakemake is run."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def write_cohort(self, *cases: str, path: str = "phantom:1") -> None:
+        lines = ["case\tpath\tcohort", *(f"{case}\t{path}\tdemo" for case in cases)]
+        (self.folder / "cohort.tsv").write_text("\n".join(lines) + "\n")
+
+    def run(self, *options: str, fails: str = "", command: list[str] | None = None) -> subprocess.CompletedProcess:
+        start = command or [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+        stand_in = self.folder.parent / "stand_in"
+        environment = os.environ | {"PYTHONPATH": str(stand_in), "STAGE_THAT_FAILS": fails}
+        return subprocess.run(
+            [*start, *options], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def planned(self, *options: str) -> dict[str, int]:
+        """Jobs by rule that a run with ``options`` would do."""
+        said = self.run("--dry-run", *options)
+        assert said.returncode == 0, said.stderr
+        text = said.stdout + said.stderr
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.MULTILINE | re.DOTALL)
+        pairs = [line.split() for line in table[1].splitlines() if line] if table else []
+        return {name: int(count) for name, count in pairs}
+
+    def files(self) -> list[str]:
+        names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
+        return sorted(name for name in names if not name.startswith(".snakemake"))
+
+
+def make_project(folder: Path) -> Project:
+    (folder / "stand_in").mkdir(parents=True)
+    text = STAND_IN.replace("{stages!r}", repr(STAGES)).replace("{summary}", SUMMARY)
+    (folder / "stand_in" / "sitecustomize.py").write_text(text)
+    (folder / "project").mkdir()
+    project = Project(folder / "project")
+    project.write_cohort("a", "b")
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    project = make_project(tmp_path_factory.mktemp("workflow"))
+    said = project.run()
+    assert said.returncode == 0, said.stderr
+    return project, said
+
+
+@pytest.fixture
+def finished(finished_once, tmp_path):
+    shutil.copytree(finished_once[0].folder.parent, tmp_path / "copy")  # with times of change
+    return Project(tmp_path / "copy" / "project")
+
+
+def test_a_dry_run_tells_every_job_and_writes_nothing(fresh):
+    assert fresh.planned() == dict.fromkeys(STAGES, 2) | {"collect_dataset": 1, "all": 1}
+    assert fresh.files() == ["cohort.tsv"]
+
+
+def test_a_run_makes_the_data_set_logs_and_benchmarks(finished_once):
+    project, said = finished_once
+    files = project.files()
+    assert "results/dataset/manifest.json" in files
+    for stage in STAGES[:-1]:
+        for name in ("records/{}/demo-0002.json", "logs/{}/demo-0002.log", "benchmarks/{}/demo-0002.tsv"):
+            assert f"results/{name.format(stage)}" in files
+    assert (project.folder / "results" / "shards.tsv").read_text() == "shard\tcase\ndemo-0001\ta\ndemo-0002\tb\n"
+    assert "data set in results/dataset (index.html), cases 1 refused: b (NO_LUNGS)" in said.stdout + said.stderr
+
+
+def test_what_is_done_is_not_done_again(finished):
+    (finished.folder / "moved.tsv").write_text((finished.folder / "cohort.tsv").read_text())
+    assert finished.planned("--cores", "1", "--config", f"cohort={finished.folder / 'moved.tsv'}") == {}
+
+
+def test_a_restorer_number_runs_restoration_and_what_follows(finished):
+    (finished.folder / "config.yaml").write_text("restore_cxr:\n  alpha: 0.25\n")
+    assert finished.planned() == {"restore_cxr": 2, "annotate_cxr": 2, "collect_dataset": 1, "all": 1}
+    assert finished.planned("--config", "restore_cxr={alpha: 0.5}") == {}, "the command line wins"
+
+
+def test_a_new_row_runs_that_row_only(finished):
+    finished.write_cohort("0-sorts-first", "a", "b")
+    assert finished.planned() == EVERY_STAGE
+    assert finished.run().returncode == 0
+    table = (finished.folder / "results" / "shards.tsv").read_text()
+    assert table == "shard\tcase\ndemo-0001\ta\ndemo-0002\tb\ndemo-0003\t0-sorts-first\n"
+    assert finished.planned() == {}
+
+
+def test_a_row_taken_out_leaves_the_others_alone(finished):
+    finished.write_cohort("b")
+    assert finished.planned() == {"collect_dataset": 1, "all": 1}
+
+
+def test_another_path_or_file_reads_the_case_again(finished):
+    finished.write_cohort("a", "b", path="no/such/ct.nii.gz")
+    assert finished.run().returncode == 0, "a missing CT is refused by its stage, not by Snakemake"
+    (finished.folder / "no" / "such").mkdir(parents=True)
+    (finished.folder / "no" / "such" / "ct.nii.gz").write_bytes(b"now it is there")
+    assert finished.planned()["read_ct"] == 2
+
+
+def test_the_seed_runs_what_draws(finished):
+    expected = {"sample_nodules": 2, "compose_drr": 2, "restore_cxr": 2, "annotate_cxr": 2}
+    assert finished.planned("--config", "seed=5") == expected | {"collect_dataset": 1, "all": 1}
+
+
+def test_a_failed_stage_is_taken_up_where_it_stopped(fresh):
+    said = fresh.run("--show-failed-logs", fails="compose_drr")
+    assert said.returncode != 0
+    assert "the stage says why" in said.stdout + said.stderr
+    assert fresh.planned() == {
+        "compose_drr": 2, "restore_cxr": 2, "annotate_cxr": 2, "collect_dataset": 1, "all": 1
+    }  # fmt: skip
+
+
+def test_cases_and_folders_with_odd_names_reach_the_stage_whole(fresh):
+    fresh.write_cohort("a", "b", path='it\'s a "folder" $HOME; & more/ct.nii')
+    assert fresh.run("--config", "results=out of the way", "shard_size=1").returncode == 0
+    calls = (fresh.folder / "calls.txt").read_text().splitlines()
+    assert all("--results out of the way --seed 0" in call for call in calls)
+    first = next(call for call in calls if call.startswith("sample_nodules demo-0002"))
+    assert "--cases b --upstream out of the way/records/segment_anatomy/demo-0002.json --settings {" in first
+
+
+def test_a_wrong_key_is_told_without_a_traceback(fresh):
+    said = fresh.run("--dry-run", "--config", "restore_cxr={stepps: 3}")
+    assert said.returncode != 0
+    assert "restore_cxr.stepps: found an unknown key; needed one of steps" in said.stdout + said.stderr
+    assert "Traceback" not in said.stdout + said.stderr
+
+
+def test_the_workflow_is_linted():
+    said = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
+
+
+def test_a_report_can_be_made(finished):
+    assert finished.run("--report", "report.html").returncode == 0
+    assert (finished.folder / "report.html").stat().st_size > 100_000
+
+
+def test_drrx_run_adds_profile_and_workflow(fresh):
+    command = make_command("default", ["--dry-run", "--config", "variants=0"])
+    said = fresh.run(command=[*command[:2], "drrx", "run", *command[command.index("--dry-run") :]])
+    assert said.returncode == 0, said.stderr
+    assert "Using workflow specific profile" in said.stdout + said.stderr
+    assert "restore_cxr" in said.stdout + said.stderr
+
+
+def test_a_profile_that_is_not_there_is_told():
+    with pytest.raises(DrrxError, match="--profile: found 'slrum'; needed one of default, slurm, or the folder"):
+        make_command("slrum", [])
+
+
+def test_the_workflow_inside_a_wheel_comes_first(tmp_path):
+    package = tmp_path / "drrx"
+    with pytest.raises(DrrxError, match="Install drrx again"):
+        find_workflow(package)
+    for folder in (tmp_path, package / "_workflow"):
+        (folder / "workflow" / "rules").mkdir(parents=True)
+        (folder / "Snakefile").touch()
+        assert find_workflow(package) == folder

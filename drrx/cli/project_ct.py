@@ -10,8 +10,8 @@ with float32 arrays [row, column], head up, the patient's right on the image's l
                          the geometry, LPS mm; pixel [r, c] = pixel00 + r * row_step + c * column_step
 
 With --anatomy (from `drrx segment-anatomy`) the table is removed, the scan is continued beyond its end slices to fill
-the detector, and the paths lung_mm, mediastinum_mm and bone_path_mm are written too. Without it the CT is projected as
-it is. Add --image to see the DRR.
+the detector, and the paths lung_path_mm, mediastinum_path_mm and bone_path_mm are written too. Without it the CT is
+projected as it is. Add --image to see the DRR.
 
 Example: drrx project-ct ct.nii.gz --output projection.npz --size-px 1024
 """
@@ -67,6 +67,6 @@ def run(args: argparse.Namespace) -> None:
     write_arrays(args.output, {"line_integral": line_integral, **maps, **view.to_arrays()})
     if args.image is not None:
         unknown = np.zeros_like(line_integral)
-        lung_mm, mediastinum_mm = maps.get("lung_mm", unknown), maps.get("mediastinum_mm", unknown)
+        lung_mm, mediastinum_mm = maps.get("lung_path_mm", unknown), maps.get("mediastinum_path_mm", unknown)
         film = Film.expose_twin(line_integral, lung_mm, mediastinum_mm, view, settings, make_rng(0))
         write_image(args.image, film.develop(line_integral))

@@ -3,7 +3,7 @@
 Reads an 8- or 16-bit grayscale PNG of 256 to 4096 px, bone white; writes a 16-bit PNG of the same size. The same seed
 gives the same image. About 2 s for 1024 x 1024 px on two cores.
 
-  drrx restore-cxr drr.png --output cxr.png --mode blend --seed 0
+Example: drrx restore-cxr drr.png --output cxr.png --mode blend --seed 0
 """
 
 import argparse
@@ -20,8 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, metavar="IN.png", help="radiograph to restore, bone white")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT.png", help="restored radiograph, 16 bit")
     parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="seed of the noise (default: 0)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="other weights than the delivered (.safetensors)")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add_settings(parser, RestoreCxrSettings)
 
 
@@ -33,5 +31,5 @@ def run(args: argparse.Namespace) -> None:
 
     settings = make_settings(RestoreCxrSettings, vars(args), "restore-cxr")
     image = read_image(args.image)
-    restorer = load_restorer(args.weights, args.device)
+    restorer = load_restorer(Path(settings.weights) if settings.weights else None, settings.device)
     write_image(args.output, restore_cxr([image], restorer, settings, [args.seed])[0])

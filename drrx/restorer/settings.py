@@ -31,3 +31,5 @@ class RestoreCxrSettings:
     tile_px: int = Field(default=1024, ge=256, le=4096, description="tile side, px; a larger image is cut in tiles")
     overlap_px: int = Field(default=128, ge=32, le=512, description="overlap of tiles, px, blended smoothly")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 = as torch has it")
+    weights: str = Field(default="", description="weights file (.safetensors); empty = the delivered one")
+    device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")

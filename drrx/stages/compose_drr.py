@@ -1,20 +1,22 @@
 """Stage ``compose_drr``: twin and variants as displayed DRRs, and the path maps of every nodule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.annotate.annotate import Shadow, place_values
 from drrx.errors import CaseRefused
 from drrx.geometry import View
 from drrx.io.arrays import read_arrays, write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.image import write_image
-from drrx.projector import find_window, project_volume
-from drrx.radiograph import Film, make_bases, make_line_integral
+from drrx.projector.project import project_volume
+from drrx.projector.window import find_window
+from drrx.radiograph.attenuation import make_bases, make_line_integral
+from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.nodule import NodulePatch, patches_from_arrays
 from drrx.seeds import make_rng, make_seed
@@ -22,26 +24,6 @@ from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.stages.layout import TWIN, variant_names
 from drrx.volume import Volume
-
-
-@dataclass(frozen=True, eq=False)
-class NoduleShadow:
-    """A nodule patch seen by a view.
-
-    Attributes
-    ----------
-    rows, columns
-        The window of the detector that the patch covers.
-    occupancy_mm
-        float32 ``[row, column]`` of the window: path through the nodule, mm.
-    line_integral
-        float32, same shape: what the nodule adds to the line integral, no unit.
-    """
-
-    rows: slice
-    columns: slice
-    occupancy_mm: NDArray[np.float32]
-    line_integral: NDArray[np.float32]
 
 
 def run(job: CaseJob) -> Sequence[Path]:
@@ -54,7 +36,7 @@ def run(job: CaseJob) -> Sequence[Path]:
         twin = make_line_integral(maps["water_mm"], maps["bone_mm"], settings)
         # One seed for all variants of a view: away from the nodule an image must equal its twin.
         seed = make_seed(job.seed, job.row.case, "compose_drr", name)
-        film = Film.expose_twin(twin, maps["lung_mm"], maps["mediastinum_mm"], view, settings, make_rng(seed))
+        film = Film.expose_twin(twin, maps["lung_path_mm"], maps["mediastinum_path_mm"], view, settings, make_rng(seed))
         record = {"noise_seed": seed, "display": film.curve.to_json(), "view": view.to_json()}
         for variant in variant_names(job.settings["variants"]):
             products += _write_image(job, variant, twin.copy(), film, record)
@@ -72,12 +54,8 @@ def _write_image(
         patches = patches_from_arrays(read_arrays(job.folder.patches(variant)))
         for number, patch in enumerate(patches, 1):
             shadow = cast_shadow(patch, view, settings)
-            line_integral[shadow.rows, shadow.columns] += shadow.line_integral
-            paths |= {
-                f"{number}_origin_px": np.array([shadow.rows.start, shadow.columns.start]),
-                f"{number}_occupancy_mm": shadow.occupancy_mm,
-                f"{number}_line_integral": shadow.line_integral,
-            }
+            line_integral += place_values(shadow.delta_line_integral, shadow, view.shape)
+            paths |= {f"{number}_{key}": np.asarray(value) for key, value in vars(shadow).items()}
         products.append(job.folder.image(variant, view.name, "paths.npz"))
         write_arrays(products[-1], paths, compress=True)
     write_image(products[0], film.develop(line_integral))
@@ -85,7 +63,7 @@ def _write_image(
     return products
 
 
-def cast_shadow(patch: NodulePatch, view: View, settings: ComposeDrrSettings) -> NoduleShadow:
+def cast_shadow(patch: NodulePatch, view: View, settings: ComposeDrrSettings) -> Shadow:
     """Project a nodule patch alone, on the part of the detector it covers.
 
     Raises
@@ -101,12 +79,13 @@ def cast_shadow(patch: NodulePatch, view: View, settings: ComposeDrrSettings) ->
         )  # fmt: skip
     part = view.window(*window)
 
-    def project(values: NDArray) -> NDArray[np.float32]:
+    def project(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return project_volume(Volume(values, patch.world_from_index), part)
 
     before, after = make_bases(patch.hu_before), make_bases(patch.hu_after)
     water_mm, bone_mm = (project(new - old) for old, new in zip(before, after, strict=True))
-    return NoduleShadow(*window, project(patch.occupancy), make_line_integral(water_mm, bone_mm, settings))
+    added = make_line_integral(water_mm, bone_mm, settings)
+    return Shadow(project(patch.occupancy), added, row=window[0].start, column=window[1].start)
 
 
 STAGE = Stage("compose_drr", run, upstream=("sample_nodules", "project_ct"))

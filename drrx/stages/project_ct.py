@@ -11,10 +11,11 @@ from drrx.geometry import View
 from drrx.io.arrays import write_arrays
 from drrx.io.files import write_json
 from drrx.io.nifti import read_volume
-from drrx.projector import make_view, project_volume
 from drrx.projector.field import extend_slices
+from drrx.projector.project import project_volume
 from drrx.projector.settings import ProjectCtSettings
-from drrx.radiograph import make_bases
+from drrx.projector.window import make_view
+from drrx.radiograph.attenuation import make_bases
 from drrx.records.anatomy import Anatomy, Label
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
@@ -72,14 +73,14 @@ def project_case(
 
     Returns
     -------
-    float32 ``[row, column]`` maps in mm: the bases ``water_mm`` and ``bone_mm``, and the paths ``lung_mm``,
-    ``mediastinum_mm`` and ``bone_path_mm`` through the labels; and the lengths added below and above, in mm.
+    float32 ``[row, column]`` maps in mm: the bases ``water_mm`` and ``bone_mm``, and the paths ``lung_path_mm``,
+    ``mediastinum_path_mm`` and ``bone_path_mm`` through the labels; and the lengths added below and above, in mm.
     """
     body = ct.with_values(np.where(anatomy.body, ct.values, np.int16(AIR_HU)))
     longer, added_mm = extend_slices(body, view)
     masks = {
-        "lung_mm": anatomy.lung,
-        "mediastinum_mm": anatomy.mask(Label.MEDIASTINUM),
+        "lung_path_mm": anatomy.lung,
+        "mediastinum_path_mm": anatomy.mask(Label.MEDIASTINUM),
         "bone_path_mm": anatomy.mask(Label.BONE),
     }
     paths = {name: project_volume(ct.with_values(mask), view, device=device) for name, mask in masks.items()}

@@ -9,9 +9,9 @@ from drrx.io.files import write_json
 from drrx.io.mask import read_mask
 from drrx.io.nifti import write_volume
 from drrx.io.settings import ReadCtSettings
-from drrx.phantom import make_phantom
 from drrx.phantom.settings import MakePhantomSettings
-from drrx.records.case import CaseRecord
+from drrx.phantom.thorax import make_phantom
+from drrx.records.case import CaseRecord, Fact
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.volume import Volume
@@ -40,7 +40,7 @@ def _read(job: CaseJob) -> tuple[Volume, CaseRecord]:
     if row.phantom_seed is not None:
         shape = make_settings(MakePhantomSettings, job.settings["make_phantom"], "make_phantom")
         phantom = make_phantom(row.phantom_seed, shape)
-        source = {"format": "phantom", "seed": row.phantom_seed, "sex": phantom.sex}
+        source: dict[str, Fact] = {"format": "phantom", "seed": row.phantom_seed, "sex": phantom.sex}
         return phantom.ct, CaseRecord(row.case, row.cohort, source=source)
     settings = make_settings(ReadCtSettings, job.settings, "read_ct")
     return read_ct(row.path, settings, case=row.case, cohort=row.cohort, series_uid=row.series_uid)

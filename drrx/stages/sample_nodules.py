@@ -6,7 +6,7 @@ from pathlib import Path
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.nifti import read_volume
-from drrx.nodule import sample_nodules
+from drrx.nodule.sample import sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.records.anatomy import Anatomy
 from drrx.records.nodule import patches_to_arrays

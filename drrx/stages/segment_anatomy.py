@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from drrx.anatomy import make_anatomy_figure, segment_anatomy
+from drrx.anatomy.figure import make_anatomy_figure
+from drrx.anatomy.segment import segment_anatomy
 from drrx.anatomy.settings import SegmentAnatomySettings
 from drrx.io.files import write_json
 from drrx.io.image import write_picture

@@ -23,7 +23,6 @@ from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
 KIND = "ddpm_hq"
-NUM_SCALE_CROPS = 384
 REPORT_STEPS = 50
 
 
@@ -71,6 +70,9 @@ def _loop(
         state.step += 1
         state.update_average(settings.ema_decay)
         state.elapsed_s = time.monotonic() - begun
+        if state.elapsed_s - saved > 60 * settings.save_minutes:
+            write_checkpoint(run_folder, state, dataclasses.asdict(settings))
+            saved = state.elapsed_s
         if state.step % REPORT_STEPS == 0:
             mean, terminal = (losses / REPORT_STEPS).tolist()
             state.losses.append(round(mean, 5))
@@ -80,9 +82,6 @@ def _loop(
                 f"step {state.step}, {100 * done:.1f} %, {state.elapsed_s / 60:.1f} min, loss {mean:.4f}, "
                 f"at pure noise {terminal:.4f}, {speed:.1f} crops/s"
             )
-        if state.elapsed_s - saved > 60 * settings.save_minutes:
-            write_checkpoint(run_folder, state, dataclasses.asdict(settings))
-            saved = state.elapsed_s
     write_checkpoint(run_folder, state, dataclasses.asdict(settings))
 
 
@@ -132,7 +131,7 @@ def draw_batch(stacks: Sequence[Tensor], step: int, settings: TrainDdpmHqSetting
 
 def measure_scale(stacks: Sequence[Tensor], settings: TrainDdpmHqSettings) -> tuple[float, ...]:
     """Return the deviations of the residual's Haar bands over some hundred crops."""
-    few = dataclasses.replace(settings, batch_size=NUM_SCALE_CROPS if not settings.steps else 16)
+    few = dataclasses.replace(settings, batch_size=settings.scale_crops)
     crops = draw_batch(stacks, -1, few)
     return measure_deviations(torch.stack([2 * (crop.clean - crop.degraded) for crop in crops])[:, None])
 

@@ -28,6 +28,7 @@ class TrainDdpmHqSettings:
     quiet_share: float = Field(
         default=0.65, gt=0, le=1, description="share of the training films kept, those of least noise"
     )
+    scale_crops: int = Field(default=384, ge=1, description="crops from which the residual's scale is measured")
     max_films: int = Field(default=0, ge=0, description="use at most so many training films; 0 = all")
     widths: tuple[int, ...] = Field(
         default=(32, 64, 128, 192), description="channels on the grids of 1/4, 1/8, 1/16, ... of the image"

@@ -10,6 +10,7 @@ try:
     from drrx.config import load_config, stage_fingerprint, stage_settings, to_values
     from drrx.errors import DrrxError
     from drrx.io.cohort import read_cohort
+    from drrx.io.files import read_json, sha256_file
     from drrx.shards import (
         cases_by_shard,
         cohort_signature,
@@ -68,10 +69,14 @@ def masks_of(wildcards):
     ]
 
 
+def signature_of_weights():
+    """SHA-256 of the restorer's weights when they are not the delivered ones, which belong to the code."""
+    weights = CONFIG.restore_cxr.weights
+    return sha256_file(Path(weights)) if Path(weights).is_file() else weights
+
+
 def tell_outcome():
     """One line: where the data set is and what became of the cases."""
-    from drrx.io.files import read_json
-
     summary = Path(RESULTS, "summary.json")
     if not summary.exists():
         return f"drrx: no data set yet. Logs of the jobs: {RESULTS}/logs"

@@ -20,6 +20,7 @@ rule restore_cxr:
         run=run_stage,
         cases=cases_of,
         seed=CONFIG.seed,
+        weights=signature_of_weights(),
         settings=stage_settings(CONFIG, "restore_cxr"),
         code=stage_fingerprint("restore_cxr"),
     message:

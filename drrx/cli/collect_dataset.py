@@ -1,0 +1,44 @@
+"""Put the data set together from the finished cases of a run (the workflow does this as its last step).
+
+Reads results/cases/CASE/... as the stages wrote them and writes results/dataset: images and DRRs (16-bit PNG), masks,
+annotations.json (COCO), nodules.csv, images.csv, contact_sheet.png, index.html, manifest.json; and
+results/summary.json, which names the cases that were refused, and why. Use it to collect a part of a run again.
+
+Example: drrx collect-dataset --results results --cohort cohort.tsv --variants 2 --views pa
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "put the data set together: images, COCO annotations, tables, index page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``collect-dataset``."""
+    from drrx.cli.options import add_settings
+    from drrx.dataset.settings import CollectDatasetSettings
+
+    parser.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="folder of the run")
+    parser.add_argument("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table, .tsv or .csv")
+    parser.add_argument("--variants", type=int, default=2, metavar="INTEGER",
+                        help="variants with nodules per case, besides the twin (default: 2)")  # fmt: skip
+    parser.add_argument("--views", nargs="+", choices=["pa", "ap"], default=["pa"], help="views (default: pa)")
+    parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="master seed of the run (default: 0)")
+    add_settings(parser, CollectDatasetSettings)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, collect, say what came out."""
+    from drrx.cli.options import make_settings
+    from drrx.dataset import CollectDatasetSettings, collect_dataset
+    from drrx.io.cohort import read_cohort
+
+    settings = make_settings(CollectDatasetSettings, vars(args), "drrx collect-dataset")
+    cases = [(row.case, row.cohort) for row in read_cohort(args.cohort)]
+    variants = ["twin", *(f"v{number}" for number in range(1, args.variants + 1))]
+    facts = {"seed": args.seed, "variants": args.variants, "views": list(args.views)}
+    summary = collect_dataset(args.results, cases, variants, args.views, settings, facts)
+    counts = summary["counts"]
+    print(f"{args.results / 'dataset' / 'index.html'}: {counts['images']} images, {counts['nodules']} nodules")
+    for case in summary["refused"]:
+        print(f"refused {case['case']} [{case['code']}]: {case['detail']} {case['hint']}")

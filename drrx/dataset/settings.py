@@ -1,0 +1,17 @@
+"""Settings of the stage ``collect_dataset``."""
+
+from typing import Literal
+
+from drrx.settings import Field, settings
+
+
+@settings
+class CollectDatasetSettings:
+    """How the data set's folder is laid out."""
+
+    image_files: Literal["link", "copy"] = Field(
+        default="link", description="link = images share the disk space of the case's own files, copy = independent"
+    )
+    preview_px: int = Field(default=320, ge=64, le=2048, description="long side of the small images in index.html, px")
+    preview_rows: int = Field(default=200, ge=0, le=100000, description="images that index.html shows (all are listed)")
+    contact_rows: int = Field(default=12, ge=1, le=200, description="rows of contact_sheet.png")

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 import drrx
 from drrx.anatomy.settings import SegmentAnatomySettings
 from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.dataset.settings import CollectDatasetSettings
 from drrx.errors import DrrxError
 from drrx.fingerprint import stage_fingerprint
 from drrx.io.settings import ReadCtSettings
@@ -41,7 +42,8 @@ _SHARED: dict[str, tuple[str, ...]] = {
     "compose_drr": ("variants", "views"),
     "restore_cxr": ("variants", "views"),
     "annotate_cxr": ("variants", "views"),
-    "collect_dataset": ("variants", "views"),
+    # The manifest tells how everything was made.
+    "collect_dataset": ("variants", "views", "make_phantom", *STAGES[:-1]),
 }
 #: Options of a single command that the workflow sets itself; ``config.yaml`` does not offer them.
 _SET_BY_WORKFLOW = {"project_ct": {"projection": "views"}, "sample_nodules": {"num_variants": "variants"}}
@@ -86,6 +88,9 @@ class Config:
     )
     annotate_cxr: AnnotateCxrSettings = Field(
         default=AnnotateCxrSettings(), description="Annotations: boxes, masks, contrast and visibility of each nodule"
+    )
+    collect_dataset: CollectDatasetSettings = Field(
+        default=CollectDatasetSettings(), description="The data set: files, previews and pages"
     )
 
 
@@ -147,7 +152,7 @@ def stage_settings(config: Config, stage: str) -> str:
     Nothing else is in it, because a change of this text runs the stage again.
     """
     values = to_values(config)
-    return json.dumps(values.get(stage, {}) | {key: values.get(key) for key in _SHARED.get(stage, ())}, sort_keys=True)
+    return json.dumps(values[stage] | {key: values[key] for key in _SHARED.get(stage, ())}, sort_keys=True)
 
 
 def make_schema() -> dict[str, Any]:

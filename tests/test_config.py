@@ -92,7 +92,7 @@ def test_a_stage_is_told_its_own_section_and_what_it_shares():
     assert (told["variants"], told["views"], told["display_gamma"]) == (3, ["ap"], 1.5)
     others = load_config({"restore_cxr": {"steps": 7}})
     changed = [stage for stage in STAGES if stage_settings(others, stage) != stage_settings(Config(), stage)]
-    assert changed == ["restore_cxr"]
+    assert changed == ["restore_cxr", "collect_dataset"], "the manifest tells all settings"
     assert json.loads(stage_settings(config, "read_ct"))["make_phantom"] == to_values(config)["make_phantom"]
 
 

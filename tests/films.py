@@ -22,10 +22,11 @@ def make_film(seed, height=300, width=280):
 def write_films(folder, num=12):
     """Write PNGs and their index; return its path."""
     (folder / "train").mkdir(parents=True)
-    with open(folder / "index.csv", "w", newline="") as stream:
+    with (folder / "index.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["file", "patient", "licence", "pixel_spacing_mm", "low_contrast"])
         for i in range(num):
             Image.fromarray((make_film(i) * 255).astype(np.uint8)).save(folder / "train" / f"f{i}.png")
-            writer.writerow([f"f{i}.png", f"p{i}", "CC BY-NC 4.0" if i == 0 else "CC BY 4.0", "", "1" if i == 1 else "0"])
+            licence = "CC BY-NC 4.0" if i == 0 else "CC BY 4.0"
+            writer.writerow([f"f{i}.png", f"p{i}", licence, "", "1" if i == 1 else "0"])
     return folder / "index.csv"

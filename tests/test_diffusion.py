@@ -4,7 +4,13 @@ import torch
 from drrx.diffusion.residual import ResidualScale, measure_deviations
 from drrx.diffusion.sample import draw_noise, sample_mean, sample_residual
 from drrx.diffusion.schedule import (
-    clean_from_v, make_alphas, make_betas, make_scheduler, noise_from_v, to_noisy, to_v,
+    clean_from_v,
+    make_alphas,
+    make_betas,
+    make_scheduler,
+    noise_from_v,
+    to_noisy,
+    to_v,
 )  # fmt: skip
 from drrx.nets.haar import to_haar
 

@@ -8,7 +8,9 @@ from drrx.errors import DrrxError
 
 @pytest.fixture
 def path(tmp_path):
-    write_weights(tmp_path / "w.safetensors", {"a": torch.arange(6.0), "b": torch.ones(2, 3).half()}, {"kind": "x", "n": 1})
+    write_weights(
+        tmp_path / "w.safetensors", {"a": torch.arange(6.0), "b": torch.ones(2, 3).half()}, {"kind": "x", "n": 1}
+    )
     return tmp_path / "w.safetensors"
 
 

@@ -15,11 +15,11 @@ BASE_LEVEL = 0.5
 class Degradation:
     """All drawn numbers of one degradation; replay from these, not from a seed.
 
-    Pixels are of 0.42 mm (1024 px on 430 mm). Gains are of the film's bands: finer than ``band_px``, to 40 px, to 120 px,
-    coarser. A film is processed: faint detail is amplified and strong edges are held back. The DRR of a CT is not. In
-    the lungs of DRRs of LIDC CTs, detail of 1-4 px has 0.2-0.5 of the films' strength and detail of 4-12 px 0.5-0.7,
-    while their strong edges have all of it and structures over 40 px have 1.2-1.4. So faint fine detail is made
-    fainter: an amplitude d is multiplied by ``faint + (1 - faint) d^2 / (d^2 + knee^2)``.
+    Pixels are of 0.42 mm (1024 px on 430 mm). Gains are of the film's bands: finer than ``band_px``, to 40 px, to
+    120 px, coarser. A film is processed: faint detail is amplified and strong edges are held back. The DRR of a CT
+    is not. In the lungs of DRRs of LIDC CTs, detail of 1-4 px has 0.2-0.5 of the films' strength and detail of 4-12 px
+    0.5-0.7, while their strong edges have all of it and structures over 40 px have 1.2-1.4. So faint fine detail is
+    made fainter: an amplitude d is multiplied by ``faint + (1 - faint) d^2 / (d^2 + knee^2)``.
     """
 
     kind: str = "identity"
@@ -69,9 +69,10 @@ def _draw_physics(rng: np.random.Generator, white: float, seed: int) -> Degradat
     steepness = rng.uniform(1.0, 5.0) if curve == "sigmoid" else np.exp(rng.uniform(np.log(0.7), np.log(2.0)))
     return Degradation(
         kind="physics", sigma_x_px=sigma, sigma_y_px=sigma * float(rng.uniform(0.8, 1.2)),
-        slice_px=float(np.exp(rng.uniform(np.log(2.4), np.log(19.0)))), band_px=float(rng.uniform(6.0, 16.0)), gains=gains,
-        faint=float(rng.uniform(0.2, 0.9)), knee=float(rng.uniform(0.02, 0.06)), curve=curve,
-        steepness=float(steepness), middle=float(rng.uniform(0.4, 0.65)), contrast=contrast, veil=float(rng.uniform(0.0, 1.0 - contrast)),
+        slice_px=float(np.exp(rng.uniform(np.log(2.4), np.log(19.0)))), band_px=float(rng.uniform(6.0, 16.0)),
+        gains=gains, faint=float(rng.uniform(0.2, 0.9)), knee=float(rng.uniform(0.02, 0.06)), curve=curve,
+        steepness=float(steepness), middle=float(rng.uniform(0.4, 0.65)), contrast=contrast,
+        veil=float(rng.uniform(0.0, 1.0 - contrast)),
         correlated_noise=float(rng.uniform(0.0, 0.006)) if rng.random() < 0.5 else 0.0, white_noise=white,
         noise_sigma_px=float(rng.uniform(0.8, 2.5)), noise_seed=seed,
         shrink_x=float(rng.uniform(1.5, 2.5)) if stairs else 1.0,

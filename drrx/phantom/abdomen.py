@@ -52,9 +52,11 @@ def shape_abdomen(
     gas = grid.empty()
     # Gas floats: in a supine body it lies under the front wall of the stomach, with a level behind.
     bubble = place(np.array([56.0 + jitter[0], -100.0 + jitter[1], top - 22.0]))
-    grid.add_ellipsoid(gas, bubble.tolist(), (np.array([30.0, 34.0, 17.0]) * physique.gas * size).tolist())
+    for step, radii in (((0, 0, 0), (19, 28, 13)), ((14, 6, -3), (16, 22, 11)), ((-13, -8, -7), (13, 20, 10))):
+        center = bubble + physique.gas * (np.array(step) + rng.uniform(-4, 4, 3))
+        grid.add_ellipsoid(gas, center.tolist(), (np.array(radii) * physique.gas * size).tolist(), blend_mm=8.0)
     level = grid.axes()[1] - np.float32(bubble[1] + 14.0)
-    gas = np.maximum(smooth_max(np.maximum(gas, stomach + 3.5), diaphragm + 7.0, 5.0), np.broadcast_to(level, gas.shape))
+    gas = np.maximum(smooth_max(np.maximum(gas, stomach + 3.5), diaphragm + 6.0, 4.0), np.broadcast_to(level, gas.shape))
     colon = blob(((96, -104, top - 44), (24, 28, 20)), ((74, -138, top - 72), (40, 18, 18)), ((-20, -140, right - 108), (80, 18, 20)), blend=8)
     for _ in range(14):
         center = np.array([rng.uniform(50, 108), rng.uniform(-140, -92), top - rng.uniform(36, 86)])

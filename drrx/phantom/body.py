@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.phantom.canvas import Canvas
 from drrx.phantom.field import FieldGrid, loft, smooth_max, smooth_min
 from drrx.phantom.girdle import HUMERUS_HEAD, arm_path
 from drrx.phantom.physique import Physique
@@ -19,6 +20,8 @@ _TORSO_MM = np.array(
     ],
     float,
 )  # fmt: skip
+
+TABLE_HU = -80.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +39,17 @@ def shape_body(grid: FieldGrid, physique: Physique, cage: NDArray[np.float32]) -
     table = _TORSO_MM.copy()
     grown = 12.0 * (physique.muscle - 1.0)
     table[:, 1] += grown + physique.base_width * 16.0 * np.clip(-table[:, 0] / 110.0, 0.0, 1.0)
-    lean = grid.to_distance(loft(x, y, z, table, exponents=(2.5, 2.5), widest=0.52))
+    lean = grid.to_distance(loft(x, y, z, table, exponents=(2.7, 2.6), widest=0.52))
+    # The wall over the ribs is nowhere thinner than this.
+    below = 30.0 * np.clip((z - 30.0) / 40.0, 0.0, 1.0)
+    lean = smooth_min(lean, cage - (15.0 - below), 10.0)
     flank = np.clip((-z - 20.0) / 120.0, 0.0, 1.0)
     fat = physique.fat_mm * (0.55 + 0.55 * flank + 0.35 * (y < -100) * flank)
     skin = (lean - fat).astype(np.float32)
     arms_muscle, arms_skin = _shape_arms(grid, physique)
     skin = smooth_min(skin, arms_skin, 26.0)
     breasts, gland = _shape_breasts(grid, physique)
-    skin = smooth_min(skin, breasts, 12.0).astype(np.float32)
+    skin = smooth_min(skin, breasts, 22.0).astype(np.float32)
     muscle = _shape_muscle(grid, physique, lean, cage, arms_muscle)
     return Body(skin, smooth_max(muscle, skin + 3.0, 2.0).astype(np.float32), gland)
 
@@ -79,12 +85,8 @@ def _shape_muscle(
         ):
             knots = place(np.array(path, float) * [side, 1.0, 1.0])
             grid.add_chain(pocket, knots, np.array(radii, float) * size, blend_mm=6.0)
-    # Thin fat between the layers of the chest wall.
-    depth = cage - np.float32(13.0 * physique.muscle)
-    layer = np.abs(depth) - np.float32(0.9)
-    layer = np.where(np.abs(lean) < 10, np.float32(5.0), layer)
     united = smooth_min(lean, arms, 14.0)
-    return np.asarray(np.maximum(united, -np.minimum(pocket, layer)), np.float32)
+    return np.asarray(np.maximum(united, -pocket), np.float32)
 
 
 def _shape_breasts(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -94,17 +96,20 @@ def _shape_breasts(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.floa
     grow = physique.breast * physique.size
     for side in (-1.0, 1.0):
         # Supine breasts flatten and slide to the side.
-        center = physique.place(np.array([side * 84.0, -160.0, -44.0]))
-        grid.add_ellipsoid(breast, center.tolist(), (np.array([58.0, 40.0, 56.0]) * grow).tolist())
+        center = physique.place(np.array([side * 68.0, -164.0, -50.0]))
+        grid.add_ellipsoid(breast, center.tolist(), (np.array([52.0, 32.0, 52.0]) * grow).tolist())
         middle = center + np.array([side * 6.0, -12.0, -6.0]) * grow
-        grid.add_ellipsoid(gland, middle.tolist(), (np.array([34.0, 17.0, 34.0]) * grow).tolist())
+        grid.add_ellipsoid(gland, middle.tolist(), (np.array([32.0, 14.0, 32.0]) * grow).tolist())
     return breast, np.maximum(gland, breast + 6.0).astype(np.float32)
 
 
-def shape_table(grid: FieldGrid, skin: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the distance to the shell of the table, a shallow trough just under the back."""
+def paint_table(canvas: Canvas, grid: FieldGrid, skin: NDArray[np.float32]) -> None:
+    """Paint the shell of the table, a shallow trough just under the back, on every slice."""
     x, y, _ = grid.axes()
-    trough = y + np.float32(0.0009) * x**2
-    touching = float((np.broadcast_to(trough, grid.shape))[skin < 0].max())
-    shell = np.abs(trough - np.float32(touching + 5.0)) - np.float32(1.4)
-    return np.broadcast_to(np.maximum(shell, np.abs(x) - np.float32(196.0)), grid.shape).astype(np.float32)
+    touching = float(np.broadcast_to(y + 0.0009 * x**2, grid.shape)[skin < 0].max())
+    low, high = np.zeros(3, np.int64), np.array(canvas.shape)
+    across, along, _ = canvas.axes(low, high)
+    trough = (along + 0.0009 * across**2)[0]
+    gap = np.maximum(np.abs(trough - (touching + 5.0)) - 1.3, np.abs(across[0]) - 198.0)
+    share = np.clip(0.5 - gap / canvas.edge_mm, 0.0, 1.0).astype(np.float32)
+    canvas.hu[:] += share * (np.float32(TABLE_HU) - canvas.hu)

@@ -17,7 +17,7 @@ CAGE_TABLE_MM = np.array(
     ],
     float,
 )  # fmt: skip
-CAGE_EXPONENTS = (2.3, 3.0)
+CAGE_EXPONENTS = (2.2, 2.65)
 APEX_MM = 101.0
 
 
@@ -40,9 +40,10 @@ def shape_cage(grid: FieldGrid, physique: Physique) -> NDArray[np.float32]:
     x, y, z = physique.to_reference(*grid.axes())
     wall = grid.to_distance(cage_level(physique, x, y, z))
     # Each apex is a dome of its own, highest 46 mm beside the midline and falling to the front along the first rib.
-    ceiling = APEX_MM - ((np.abs(x) - 44.0) / 9.0) ** 2 * 1.6 - np.maximum(-(y + 52.0), 0.0) ** 2 / 62.0
+    across = (np.abs(x) - 40.0) / 9.0
+    ceiling = APEX_MM - across**2 * np.where(across < 0, 2.4, 0.8) - np.maximum(-(y + 52.0), 0.0) ** 2 / 170.0
     roof = grid.to_distance(z - ceiling)
-    return smooth_max(wall, roof, 8.0).astype(np.float32)
+    return smooth_max(wall, roof, 5.0).astype(np.float32)
 
 
 def dome_height(physique: Physique, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
@@ -56,8 +57,8 @@ def dome_height(physique: Physique, x: NDArray[Any], y: NDArray[Any]) -> NDArray
         far = np.sqrt(east**2 + south**2) + 1e-6
         # The drop to the wall: deep at the back and the side, shallow in front and towards the heart.
         turn_x, turn_y = (east / far) ** 2, (south / far) ** 2
-        drop = turn_x * np.where(east > 0, 62.0, 16.0) + turn_y * np.where(south > 0, 86.0, 34.0)
-        side_height = physique.dome_drop_mm - lower - drop * far**2.7
+        drop = turn_x * np.where(east > 0, 56.0, 14.0) + turn_y * np.where(south > 0, 84.0, 30.0)
+        side_height = physique.dome_drop_mm - lower - drop * (0.4 * far**2 + 0.6 * far**4.5)
         height = np.maximum(height, np.where(side * x > -14, side_height, -1e3))
     return height
 

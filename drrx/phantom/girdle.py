@@ -9,8 +9,8 @@ from drrx.phantom.ribs import smooth_path
 
 # Left side, reference mm.
 _CLAVICLE = np.array(
-    [[15, -133, 66], [24, -131, 71], [36, -124, 78], [52, -109, 86], [68, -88, 93], [83, -62, 99], [96, -42, 103],
-     [108, -32, 106]], float
+    [[15, -133, 66], [24, -131, 71], [36, -124, 78], [52, -109, 86], [68, -88, 93], [83, -62, 99], [98, -44, 103],
+     [114, -38, 107]], float
 )  # fmt: skip
 _CLAVICLE_THICK = np.array([8.5, 7.5, 5.6, 5.2, 5.2, 5.2, 4.4, 4.0])
 _CLAVICLE_WIDE = np.array([10.0, 9.0, 6.4, 6.0, 6.0, 7.0, 8.4, 8.0])
@@ -46,7 +46,7 @@ def _paint_clavicle(canvas: Canvas, physique: Physique, side: float, lift: NDArr
     rise = np.linspace(0.0, 1.0, len(path))[:, None] * lift
     world = physique.place(path[:, :3] + rise)
     tube = Tubes(world, path[:, 3], path[:, 4], np.broadcast_to([0.0, 0.25, 1.0], world.shape))
-    canvas.paint_tubes([tube], shell_hu=1150 * physique.bone, core_hu=160, shell_mm=1.7)
+    canvas.paint_tubes([tube], shell_hu=950 * physique.bone, core_hu=230 * physique.bone, shell_mm=1.3)
 
 
 def _paint_scapula(canvas: Canvas, physique: Physique, side: float, lift: NDArray[np.float64]) -> None:
@@ -62,18 +62,18 @@ def _paint_scapula(canvas: Canvas, physique: Physique, side: float, lift: NDArra
         # The blade is hollow towards the ribs and thickest at its lateral border.
         row[:, 1] += 7.0 * np.sin(np.pi * part[:, 0])
         row = physique.place(_mirror(row, side) + lift)
-        thick = np.interp(part[:, 0], [0, 0.1, 0.25, 0.75, 0.9, 1.0], [2.3, 1.5, 1.1, 1.3, 3.6, 4.4])
+        thick = np.interp(part[:, 0], [0, 0.1, 0.25, 0.75, 0.9, 1.0], [2.6, 1.6, 1.2, 1.5, 4.2, 5.2])
         across = np.array([side * 0.62, 0.78, 0.0])
-        tubes.append(Tubes(row, thick, np.full(9, 2.6), np.broadcast_to(across, row.shape)))
+        tubes.append(Tubes(row, thick, np.full(9, 4.5), np.broadcast_to(across, row.shape)))
     place = lambda points: physique.place(_mirror(np.array(points, float), side) + lift)  # noqa: E731
-    ridge = smooth_path(place([[62, 17, 46], [80, 22, 56], [98, 20, 74], [112, 6, 96], [124, -18, 112], [120, -34, 113]]), 3.0)
-    tall = np.linspace(3.0, 9.0, len(ridge))
+    ridge = smooth_path(place([[62, 18, 44], [80, 17, 56], [98, 10, 74], [112, -6, 94], [122, -24, 107], [118, -38, 108]]), 3.0)
+    tall = np.linspace(2.5, 8.0, len(ridge))
     tubes.append(Tubes(ridge, np.linspace(1.8, 4.0, len(ridge)), tall, np.broadcast_to([0.0, 0.5, 0.9], ridge.shape)))
     neck = place([[108, -42, 58], [116, -50, 68], [119, -54, 78]])
     tubes.append(Tubes(neck, np.array([5.0, 8.0, 7.0]), np.array([12.0, 15.0, 15.0]), np.broadcast_to([0, 1.0, 0], neck.shape)))
     coracoid = smooth_path(place([[112, -54, 84], [108, -66, 94], [106, -80, 92], [110, -90, 86]]), 3.0)
     tubes.append(Tubes.round(coracoid, np.linspace(6.5, 4.6, len(coracoid))))
-    canvas.paint_tubes(tubes, shell_hu=850 * physique.bone, core_hu=180, shell_mm=1.1)
+    canvas.paint_tubes(tubes, shell_hu=1000 * physique.bone, core_hu=260 * physique.bone, shell_mm=1.4)
 
 
 def _paint_humerus(canvas: Canvas, physique: Physique, side: float, lift: NDArray[np.float64]) -> None:
@@ -84,5 +84,5 @@ def _paint_humerus(canvas: Canvas, physique: Physique, side: float, lift: NDArra
     neck = np.stack([path[0] + (8 + 16 * t) * along for t in (0.0, 1.0, 2.0)])
     shaft = np.stack([path[0] + 34 * along, path[2]])
     canvas.paint_tubes([Tubes.round(shaft, 11.0 * grow)], shell_hu=1350 * bone, core_hu=10, shell_mm=3.6)
-    tubes = [Tubes.round(head, np.array([21.5, 21.5]) * grow), Tubes.round(neck, np.array([19.5, 14.0, 11.0]) * grow)]
-    canvas.paint_tubes(tubes, shell_hu=600 * bone, core_hu=200 * bone, shell_mm=1.3)
+    tubes = [Tubes.round(head, np.array([22.5, 22.0]) * grow), Tubes.round(neck, np.array([20.0, 15.5, 12.0]) * grow)]
+    canvas.paint_tubes(tubes, shell_hu=700 * bone, core_hu=230 * bone, shell_mm=1.5)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.phantom.field import FieldGrid
+from drrx.phantom.field import FieldGrid, smooth_min
 from drrx.phantom.physique import Physique
 from drrx.phantom.spine import body_sizes, spine_centers
 
@@ -14,10 +14,11 @@ _HEART_CENTER = np.array([20.0, -100.0, -58.0])
 
 # Chambers: centre, radii, turn in the frontal plane (deg, apex downwards), reference mm.
 _CHAMBERS = (
-    ((-17.0, -102.0, -58.0), (23.0, 28.0, 34.0), 0.0),  # right atrium
+    ((-15.0, -102.0, -58.0), (21.0, 28.0, 36.0), 0.0),  # right atrium
     ((26.0, -129.0, -68.0), (46.0, 22.0, 27.0), 16.0),  # right ventricle
-    ((46.0, -106.0, -66.0), (45.0, 30.0, 32.0), 32.0),  # left ventricle
-    ((64.0, -116.0, -80.0), (24.0, 24.0, 20.0), 32.0),  # apex
+    ((36.0, -106.0, -66.0), (44.0, 31.0, 33.0), 44.0),  # left ventricle
+    ((61.0, -116.0, -88.0), (25.0, 24.0, 16.0), 20.0),  # apex
+    ((7.0, -112.0, -30.0), (24.0, 24.0, 27.0), 0.0),  # base with the roots of the great arteries
     ((8.0, -70.0, -40.0), (34.0, 17.0, 22.0), 0.0),  # left atrium
     ((38.0, -88.0, -30.0), (16.0, 14.0, 13.0), 25.0),  # left auricle
 )
@@ -38,8 +39,8 @@ LEFT_VEIN_HILUM = np.array([38.0, -68.0, -36.0])
 TRACHEA = np.array(
     [[0, -104, 130], [0, -102, 108], [0, -97, 86], [0, -90, 62], [-2, -82, 38], [-3, -75, 16], [-3, -69, -2]], float
 )
-RIGHT_BRONCHUS = np.array([[-3, -69, -2], [-15, -66, -14], [-26, -66, -24], [-32, -66, -36]], float)
-LEFT_BRONCHUS = np.array([[-3, -69, -2], [10, -66, -13], [26, -62, -22], [38, -58, -30]], float)
+RIGHT_BRONCHUS = np.array([[-3, -69, -2], [-12, -67, -16], [-22, -66, -28], [-29, -66, -42]], float)
+LEFT_BRONCHUS = np.array([[-3, -69, -2], [8, -67, -15], [22, -63, -27], [35, -58, -38]], float)
 _CAVA = np.array([[-18, -106, 40], [-19, -102, 20], [-18, -98, -5], [-17, -98, -32]], float)
 _RIGHT_BRACHIOCEPHALIC = np.array([[-18, -106, 38], [-22, -108, 60], [-34, -106, 78]], float)
 _LEFT_BRACHIOCEPHALIC = np.array([[-16, -108, 40], [2, -114, 50], [20, -110, 64], [32, -106, 78]], float)
@@ -69,7 +70,13 @@ class Mediastinum:
 
 def scaled_heart(physique: Physique, points: NDArray[Any]) -> NDArray[np.float64]:
     """Scale reference points of the heart about its centre."""
-    return np.asarray(_HEART_CENTER + physique.heart * (np.asarray(points, float) - _HEART_CENTER))
+    # It rests on the diaphragm: a lower dome stretches it downwards.
+    points = np.asarray(points, float)
+    drop = physique.dome_drop_mm - 0.5 * physique.left_dome_lower_mm + 90.0
+    weight = np.clip((-points[..., 2] - 20.0) / 60.0, 0.0, 1.2)
+    scaled = _HEART_CENTER + physique.heart * (points - _HEART_CENTER)
+    scaled[..., 2] += weight * drop
+    return np.asarray(scaled)
 
 
 def aorta_path(physique: Physique) -> NDArray[np.float64]:
@@ -87,6 +94,9 @@ def shape_mediastinum(grid: FieldGrid, physique: Physique) -> Mediastinum:
     heart, blood, esophagus = _shape_heart(grid, physique), grid.empty(), grid.empty()
     size, place = physique.size, physique.place
     grid.add_chain(blood, place(aorta_path(physique)), AORTA_RADII * size * physique.aorta)
+    # Fat and ligament under the arch: the window between aorta and pulmonary artery.
+    window = grid.empty()
+    grid.add_ellipsoid(window, place(np.array([18.0, -78.0, 18.0])).tolist(), (15.0, 18.0, 20.0))
     grid.add_chain(blood, place(PULMONARY_TRUNK), np.array([13, 14, 14, 13]) * size, blend_mm=4)
     for path, radii in (
         (RIGHT_ARTERY, (12, 11, 10, 8.5)), (LEFT_ARTERY, (13, 12.5, 11, 8.5)), (_CAVA, (9, 9.5, 9.5, 10)),
@@ -100,7 +110,7 @@ def shape_mediastinum(grid: FieldGrid, physique: Physique) -> Mediastinum:
         grid.add_chain(blood, place(np.stack([[vein[0] * 0.3, -68.0, -40.0], vein])), 8.0 * size)
     grid.add_chain(esophagus, place(_ESOPHAGUS), np.linspace(5.0, 8.0, len(_ESOPHAGUS)))
     grid.add_chain(esophagus, place(_THYROID), np.array([9.0, 6.0, 6.0, 9.0]))
-    region = _shape_region(grid, physique, heart, blood, esophagus)
+    region = _shape_region(grid, physique, heart, np.minimum(blood, window), esophagus)
     return Mediastinum(region, heart, blood, esophagus)
 
 
@@ -126,27 +136,28 @@ def _shape_region(
     esophagus: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     # What the lungs must leave free: organs with a sheath of fat, the spine, and thin septa in front and behind.
-    region = np.minimum(np.minimum(heart - 3.0, blood - 1.8), esophagus - 2.0)
     size, place = physique.size, physique.place
-    blend = 9.0
+    region = smooth_min(smooth_min(heart - 3.0, blood - 1.8, 20.0), esophagus - 2.5, 14.0)
+    blend = 12.0
     for path in (TRACHEA, RIGHT_BRONCHUS, LEFT_BRONCHUS):
         grid.add_chain(region, place(path), (11.5 if path is TRACHEA else 9.5) * size, blend_mm=blend)
     centers, sizes = spine_centers(physique), body_sizes() * size
-    grid.add_chain(region, centers + [0, 1.0, 0], sizes[:, 0] + 2.5, blend_mm=4.0)
+    grid.add_chain(region, centers + [0, 1.0, 0], sizes[:, 0] + 2.0, blend_mm=12.0)
     back = centers + np.stack([np.zeros(len(sizes)), sizes[:, 1] + 14.0, np.zeros(len(sizes))], axis=1)
     grid.add_chain(region, back, 21.0 * size, blend_mm=6.0)
     x, y, z = physique.to_reference(*grid.axes())
     # Retrosternal septum (thymus, fat): wider above, a line in the middle, wide again at the heart.
-    lean = np.where(z > -20, 2.0, 2.0 - 0.12 * (z + 20))
-    half = 2.5 + 12.0 * np.clip((z - 38.0) / 30.0, 0.0, 1.0) + 10.0 * np.clip((y + 100.0) / 30.0, 0.0, 1.0)
-    front = np.maximum(np.abs(x - lean) - half, y + 78.0)
-    region = np.minimum(region, np.clip(front, -40, 40))
-    # The upper mediastinum between the apices: vessels of the neck in fat.
-    neck = np.maximum(np.abs(x) - (19.0 + 0.10 * np.maximum(z - 60.0, 0)), np.maximum(45.0 - z, -(y + 125.0)))
-    region = np.minimum(region, np.clip(neck, -40, 40))
+    # It runs aslant from the sternum to the left, so that it shows as a short faint line or not at all.
+    lean = np.where(z > -20, 2.0, 2.0 - 0.12 * (z + 20)) + 0.5 * (y + 128.0)
+    half = 2.0 + 14.0 / (1.0 + np.exp(-(z - 52.0) / 8.0)) + 5.0 * np.clip((y + 110.0) / 30.0, 0.0, 1.0)
+    front = np.maximum(np.abs(x - lean) - half, y + 70.0)
+    # Behind the heart and the trachea the lungs nearly meet in front of the spine, on the oesophagus.
+    septum = np.interp(z, [-120, -60, 0, 100], [13.0, 8.0, 5.0, 4.0])
+    behind = np.maximum(np.abs(x - septum) - 7.0, -(y + 85.0))
+    for slab in (front, behind):
+        region = smooth_min(region, np.clip(slab * physique.scale_x, -40, 40), 9.0)
     # Fat pads at the angles of heart and diaphragm.
     floor = physique.dome_drop_mm
-    for center, radii in (((78.0, -128.0, floor - 14), (22.0, 18.0, 14.0)), ((-30.0, -128.0, floor - 6), (15.0, 18.0, 13.0))):
+    for center, radii in (((66.0, -130.0, floor - 18), (20.0, 17.0, 13.0)), ((-30.0, -128.0, floor - 8), (14.0, 18.0, 12.0))):
         grid.add_ellipsoid(region, place(np.array(center)).tolist(), radii, blend_mm=8.0)
-    smooth = region.astype(np.float32)
-    return smooth
+    return region.astype(np.float32)

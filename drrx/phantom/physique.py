@@ -110,7 +110,7 @@ def draw_physique(rng: np.random.Generator, sex: str) -> Physique:
         left_dome_lower_mm=float(12.0 + 5.0 * normal[11]),
         rib_slope=float(0.86 + 0.07 * normal[12]),
         base_width=float(0.3 + 0.5 * flat[2]),
-        heart=float(1.08 * (1 + 0.05 * normal[13] + 0.03 * heavy)),
+        heart=float(0.95 * (1 + 0.05 * normal[13] + 0.03 * heavy)),
         heart_tilt_deg=float(5.0 * normal[14] + 4.0 * heavy),
         aorta=float(0.92 + 0.30 * flat[0] * (0.6 + 0.4 * flat[3])),
         bone=float(1.12 - 0.32 * flat[0] + 0.08 * (flat[4] - 0.5)),

@@ -52,11 +52,11 @@ def paint_ribs(canvas: Canvas, physique: Physique, rng: np.random.Generator) -> 
             part = np.linspace(0.0, 1.0, len(world))
             scale = physique.size ** 0.5 * (1.0 + 0.05 * rng.standard_normal()) * (0.86 if rib in (0, 11) else 1.0)
             # Rounder at the back, flat and broad at the front.
-            thick = scale * np.interp(part, [0, 0.1, 0.3, 0.8, 1], [4.6, 4.2, 4.2, 3.3, 3.2])
-            wide = scale * np.interp(part, [0, 0.08, 0.2, 0.6, 0.9, 1], [5.2, 4.6, 6.2, 6.4, 6.9, 7.4])
+            thick = scale * np.interp(part, [0, 0.1, 0.3, 0.8, 1], [4.2, 3.7, 3.7, 3.2, 3.1])
+            wide = scale * np.interp(part, [0, 0.08, 0.2, 0.6, 0.9, 1], [4.8, 4.2, 5.9, 6.3, 6.9, 7.4])
             tube = Tubes(world, thick, wide, _rib_axes(path, rib, side))
             canvas.paint_tubes(
-                [tube], shell_hu=980 * physique.bone, core_hu=170 * physique.bone, shell_mm=0.75 * physique.bone + 0.25
+                [tube], shell_hu=900 * physique.bone, core_hu=240 * physique.bone, shell_mm=0.95
             )
 
 
@@ -80,7 +80,7 @@ def _paint_cartilage(
     goal_x = 17.0 if rib < 7 else (42.0, 62.0, 84.0)[rib - 7]
     goal = np.array([side * goal_x, np.interp(goal_z, _STERNUM[::-1, 0], _STERNUM[::-1, 2]) + 6.0, goal_z])
     if rib >= 7:
-        goal[1] += 0.10 * (goal_x - 30.0)
+        goal[1] += 0.25 * (goal_x - 30.0)
     reach = np.linalg.norm(goal - end)
     bend = end + inward * 0.38 * reach
     knots = smooth_path(np.stack([end, bend, 0.45 * bend + 0.55 * goal + [0, -2.0, 0], goal]), 4.0)

@@ -113,10 +113,10 @@ def _paint_arch(
         tubes += [
             Tubes(pedicle, np.array([3.4, 3.4]), np.array([5.0, 5.0]), axes[:2]),
             Tubes(lamina, np.array([3.2, 3.2, 3.2]), np.array([pitch_mm * 0.27] * 3), np.broadcast_to(back, (3, 3))),
-            Tubes.round(process, np.array([4.6, 4.0, 4.4])),
+            Tubes.round(process, np.array([4.0, 3.2, 3.6])),
             Tubes(facet, np.array([3.0, 3.0]), np.array([5.2, 5.2]), np.broadcast_to(back, (2, 3))),
         ]
     spinous = np.stack([at(0, 18, -2), at(0, 18 + (reach - 18) * 0.55, -drop * 0.55), at(0, reach - 6, -drop)])
-    tubes.append(Tubes(spinous, np.array([2.6, 2.2, 3.4]), np.array([7.0, 6.0, 5.0]), np.broadcast_to(left, (3, 3))))
+    tubes.append(Tubes(spinous, np.array([2.4, 1.9, 3.0]), np.array([5.5, 4.5, 4.0]), np.broadcast_to(left, (3, 3))))
     bone = physique.bone
-    canvas.paint_tubes(tubes, shell_hu=680 * bone, core_hu=230 * bone, shell_mm=1.0)
+    canvas.paint_tubes(tubes, shell_hu=560 * bone, core_hu=210 * bone, shell_mm=0.9)

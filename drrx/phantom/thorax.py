@@ -6,7 +6,7 @@ import numpy as np
 
 from drrx.errors import DrrxError
 from drrx.phantom.abdomen import Abdomen, shape_abdomen
-from drrx.phantom.body import Body, shape_body, shape_table
+from drrx.phantom.body import Body, paint_table, shape_body
 from drrx.phantom.cage import APEX_MM, shape_cage, shape_diaphragm
 from drrx.phantom.canvas import Canvas
 from drrx.phantom.field import FieldGrid
@@ -109,26 +109,28 @@ def _paint_soft_tissue(canvas: Canvas, grid: FieldGrid, physique: Physique, seed
     mediastinum = shape_mediastinum(grid, physique)
     lungs = shape_lungs(grid, physique, cage, mediastinum.region, diaphragm)
     abdomen = shape_abdomen(grid, physique, cage, diaphragm, make_rng(make_seed(seed, "abdomen")))
-    canvas.paint(grid, shape_table(grid, body.skin), hu=-120)
-    _paint_body(canvas, grid, body)
+    paint_table(canvas, grid, body.skin)
+    _paint_body(canvas, grid, body, cage)
     _paint_abdomen(canvas, grid, physique, cage, diaphragm, abdomen)
     _paint_chest(canvas, grid, cage, diaphragm, mediastinum)
     paint_lungs(canvas, grid, lungs, -872.0)
     return lungs
 
 
-def _paint_body(canvas: Canvas, grid: FieldGrid, body: Body) -> None:
+def _paint_body(canvas: Canvas, grid: FieldGrid, body: Body, cage: np.ndarray) -> None:
     canvas.paint(grid, body.skin, hu=20, label=Label.BODY)
     canvas.paint(grid, body.skin, hu=-102, offsets_mm=(1.8,))
     canvas.paint(grid, body.gland, hu=25)
     canvas.paint(grid, body.muscle, hu=52)
+    # Fat between the ribs' own muscles and the broad ones of arm and back.
+    canvas.paint(grid, cage, cage, body.muscle, hu=-85, signs=(1.0, -1.0, 1.0), offsets_mm=(-15.0, 12.8, 3.0))
 
 
 def _paint_abdomen(
     canvas: Canvas, grid: FieldGrid, physique: Physique, cage: np.ndarray, diaphragm: np.ndarray, abdomen: Abdomen
 ) -> None:
     canvas.paint(grid, cage, diaphragm, hu=50)
-    canvas.paint(grid, cage, diaphragm, hu=-95, offsets_mm=(5.0, 3.5))
+    canvas.paint(grid, cage, diaphragm, hu=-15, offsets_mm=(5.0, 3.5))
     for shape, value in (
         (abdomen.liver, 58), (abdomen.spleen, 50), (abdomen.kidneys, 32), (abdomen.colon, 20), (abdomen.stomach, 38),
         (abdomen.gas, -960),

@@ -1,8 +1,8 @@
-"""Trees that fill a region: a branch grows towards the middle of the points it feeds and splits them in two.
+"""Trees that fill a region, grown point by point from a stem.
 
-The method is that of Tawhai, Pullan and Hunter (2000), "Generation of an anatomically based three-dimensional model
-of the conducting airways", Ann. Biomed. Eng. 28, 793-802, with splitting planes across the longest extent of the
-points that are left.
+The rule is that of Cuntz, Forstner, Borst and Häusser (2010), "One rule to grow them all", PLoS Comput. Biol. 6,
+e1000877, eq. 1: the next point is joined where added length plus ``balance`` times the path to the root is least. A
+term for the turn away from the parent's direction is added, because vessels leave at acute angles.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """Branches of a tree, parents before children.
+    """Branches of a tree.
 
     Attributes
     ----------
     starts_mm, ends_mm
-        ``(n, 3)`` world points.
+        ``(n, 3)`` world points; branch 0 is the end of the stem.
     parents
-        ``(n,)`` index of the parent branch, -1 for the first.
+        ``(n,)`` index of the parent branch, -1 for branch 0.
     loads
-        ``(n,)`` number of points a branch feeds.
+        ``(n,)`` number of branches that hang on a branch, itself included.
     """
 
     starts_mm: NDArray[np.float64]
@@ -37,131 +37,102 @@ class Tree:
         return np.asarray(root_mm * (self.loads / self.loads[0]) ** (1.0 / exponent))
 
 
-@nb.njit(cache=True)
-def _grow(points, order, jitter, starts, ends, parents, loads, first, fraction, least, shortest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    # A stack of (parent branch, range of ``order``); every entry grows one branch from its parent's end.
+@nb.njit(cache=True, fastmath=True)
+def _join(points, direction, balance, turn, parents, order):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    # Prim's algorithm; point 0 is the root whose incoming direction is given.
     size = points.shape[0]
-    stack = np.zeros((4 * 64 + size, 3), np.int64)
-    stack[0, 0], stack[0, 1], stack[0, 2] = 0, 0, size
-    top, count = 1, first
-    while top > 0:
-        top -= 1
-        parent, low, high = stack[top]
-        origin = ends[parent]
-        middle = np.zeros(3)
-        for n in range(low, high):
-            middle += points[order[n]]
-        middle /= high - low
-        # Longest extent of the points across the line to their middle, by power iteration.
-        ahead = middle - origin
-        length = np.sqrt(np.sum(ahead * ahead)) + 1e-9
-        ahead /= length
-        moment = np.zeros((3, 3))
-        for n in range(low, high):
-            d = points[order[n]] - middle
-            d = d - np.sum(d * ahead) * ahead
-            for a in range(3):
-                for b in range(3):
-                    moment[a, b] += d[a] * d[b]
-        axis = jitter[count % jitter.shape[0]].copy()
-        for _ in range(12):
-            axis = np.array(
-                [
-                    moment[0, 0] * axis[0] + moment[0, 1] * axis[1] + moment[0, 2] * axis[2],
-                    moment[1, 0] * axis[0] + moment[1, 1] * axis[1] + moment[1, 2] * axis[2],
-                    moment[2, 0] * axis[0] + moment[2, 1] * axis[1] + moment[2, 2] * axis[2],
-                ]
-            )
-            axis /= np.sqrt(np.sum(axis * axis)) + 1e-12
-        # Split off-centre by chance: a main stem goes on, side branches leave it.
-        shift = jitter[(count * 7 + 3) % jitter.shape[0], 0]
-        spread = np.sqrt(max(np.trace(moment) / (high - low), 0.0))
-        i, j = low, high - 1
-        while i <= j:
-            if np.sum((points[order[i]] - middle) * axis) < 0.32 * shift * spread:
-                i += 1
-            else:
-                order[i], order[j] = order[j], order[i]
-                j -= 1
-        for a, b in ((low, i), (i, high)):
-            if b <= a:
+    cost = np.full(size, 1e18)
+    path = np.zeros(size)
+    done = np.zeros(size, np.bool_)
+    incoming = np.zeros((size, 3))
+    incoming[0] = direction
+    current = 0
+    for step in range(size):
+        done[current] = True
+        order[step] = current
+        following, least = -1, 1e18
+        for n in range(size):
+            if done[n]:
                 continue
-            goal = np.zeros(3)
-            for n in range(a, b):
-                goal += points[order[n]]
-            goal /= b - a
-            step = goal - origin
-            far = np.sqrt(np.sum(step * step))
-            end = b - a <= least or fraction * far < shortest
-            part = 0.8 if end else fraction
-            starts[count] = origin
-            ends[count] = origin + part * step
-            parents[count] = parent
-            loads[count] = b - a
-            if not end and top < stack.shape[0] - 1:
-                stack[top, 0], stack[top, 1], stack[top, 2] = count, a, b
-                top += 1
-            count += 1
-    return count
+            dx = points[n, 0] - points[current, 0]
+            dy = points[n, 1] - points[current, 1]
+            dz = points[n, 2] - points[current, 2]
+            far = np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9
+            along = (dx * incoming[current, 0] + dy * incoming[current, 1] + dz * incoming[current, 2]) / far
+            price = far * (1.0 + turn * (1.0 - along)) + balance * path[current]
+            if price < cost[n]:
+                cost[n] = price
+                parents[n] = current
+            if cost[n] < least:
+                least, following = cost[n], n
+        if following < 0:
+            break
+        parent = parents[following]
+        d = points[following] - points[parent]
+        far = np.sqrt(np.sum(d * d)) + 1e-9
+        incoming[following] = d / far
+        path[following] = path[parent] + far
+        current = following
 
 
 def grow_tree(
     trunk_mm: NDArray[Any],
     points_mm: NDArray[Any],
-    rng: np.random.Generator,
     *,
-    fraction: float = 0.36,
-    least: int = 2,
-    shortest_mm: float = 1.2,
+    balance: float = 0.2,
+    turn: float = 0.8,
+    smoothing: int = 3,
 ) -> Tree:
-    """Grow a tree from the end of a trunk into a cloud of points.
+    """Grow a tree from the end of a trunk through a cloud of points.
 
     Parameters
     ----------
     trunk_mm
         ``(n, 3)`` world points of the given stem, n >= 2.
     points_mm
-        ``(m, 3)`` world points to feed, m >= 2.
-    rng
-        Source of the irregularity.
-    fraction
-        How far a branch runs towards the middle of its points.
-    least
-        A branch that feeds this few points ends.
-    shortest_mm
-        A shorter branch ends.
+        ``(m, 3)`` world points to reach, m >= 1.
+    balance
+        Weight of the path to the root: 0 gives the shortest tree, 1 a star of straight lines.
+    turn
+        Price of turning away from the parent's direction.
+    smoothing
+        How often a point is drawn to the middle of its parent and its thickest child.
     """
-    points = np.ascontiguousarray(points_mm, dtype=np.float64)
-    stem = len(trunk_mm) - 1
-    room = stem + 2 * len(points) + 8
-    starts, ends = np.zeros((room, 3)), np.zeros((room, 3))
-    parents, loads = np.full(room, -1, np.int64), np.zeros(room)
-    # Put the stem's last piece at index 0 for the kernel, then the others are added in front by their parents.
-    starts[0], ends[0], loads[0] = trunk_mm[-2], trunk_mm[-1], len(points)
-    order = np.arange(len(points), dtype=np.int64)
-    jitter = rng.uniform(-1.0, 1.0, (4099, 3))
-    count = _grow(points, order, jitter, starts, ends, parents, loads, 1, fraction, least, shortest_mm)
-    return Tree(starts[:count], ends[:count], parents[:count], loads[:count])
+    points = np.ascontiguousarray(np.concatenate([trunk_mm[-1:], points_mm]), dtype=np.float64)
+    direction = np.asarray(trunk_mm[-1] - trunk_mm[-2], float)
+    parents, order = np.full(len(points), -1, np.int64), np.zeros(len(points), np.int64)
+    _join(points, direction / np.linalg.norm(direction), balance, turn, parents, order)
+    loads = np.ones(len(points))
+    for n in order[:0:-1]:
+        loads[parents[n]] += loads[n]
+    heir = np.full(len(points), -1, np.int64)
+    for n in order[1:]:
+        if heir[parents[n]] < 0 or loads[n] > loads[heir[parents[n]]]:
+            heir[parents[n]] = n
+    inner = np.flatnonzero((heir >= 0) & (parents >= 0))
+    for _ in range(smoothing):
+        points[inner] = 0.5 * points[inner] + 0.25 * (points[parents[inner]] + points[heir[inner]])
+    starts = np.where(parents[:, None] >= 0, points[np.maximum(parents, 0)], np.asarray(trunk_mm[-2]))
+    return Tree(starts, points, parents, loads)
 
 
 def curve(tree: Tree, radii_mm: NDArray[Any], pieces: int) -> tuple[NDArray[np.float64], ...]:
     """Return starts, ends ``(n, 3)`` and radii ``(n, 2)`` of the tree drawn as smooth curves.
 
-    Each branch is a cubic Hermite curve that leaves along its parent and arrives along its own chord.
+    Each branch is a cubic Hermite curve that leaves partly along its parent and arrives along its own chord.
     """
     chord = tree.ends_mm - tree.starts_mm
     length = np.linalg.norm(chord, axis=1, keepdims=True) + 1e-9
     own = chord / length
     parent = np.maximum(tree.parents, 0)
-    leave = np.where(tree.parents[:, None] >= 0, 0.75 * own[parent] + 0.55 * own, own)
-    arrive = 0.9 * own + 0.1 * leave
+    leave = np.where(tree.parents[:, None] >= 0, 0.5 * own[parent] + 0.55 * own, own)
     t = np.linspace(0.0, 1.0, pieces + 1)[:, None, None]
     path = (
         (2 * t**3 - 3 * t**2 + 1) * tree.starts_mm + (t**3 - 2 * t**2 + t) * leave * length
-        + (3 * t**2 - 2 * t**3) * tree.ends_mm + (t**3 - t**2) * arrive * length
+        + (3 * t**2 - 2 * t**3) * tree.ends_mm + (t**3 - t**2) * own * length
     )  # fmt: skip
     # A branch begins no thicker than its parent and thins a little towards its end.
-    first = np.where(tree.parents >= 0, np.minimum(radii_mm[parent] * 0.92, radii_mm * 1.12), radii_mm)
+    first = np.where(tree.parents >= 0, np.minimum(radii_mm[parent] * 0.96, radii_mm * 1.12), radii_mm)
     width = first + (radii_mm - first) * np.minimum(1.0, 2.0 * t[:, :, 0])
     return (
         path[:-1].reshape(-1, 3), path[1:].reshape(-1, 3),

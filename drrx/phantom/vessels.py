@@ -25,6 +25,7 @@ from drrx.phantom.tree import Tree, curve, grow_tree
 from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Label
 
 BLOOD_HU = 42.0
+VOLUME_PER_POINT_MM3 = 900.0
 
 # Where the stem of each lobe runs from the hilum, reference mm; "v" are veins.
 _STEMS = {
@@ -63,14 +64,14 @@ def grow_lobe_trees(
     trees: dict[Label, tuple[Tree, Tree]] = {}
     for label, stems in _STEMS.items():
         nodes = float(np.count_nonzero(_inside(lungs, label)))
-        ends = int(nodes * grid.step_mm**3 / 620.0)
+        ends = int(nodes * grid.step_mm**3 / VOLUME_PER_POINT_MM3)
         pair = []
         for knots in stems:
-            points = lobe_points(grid, lungs, label, 3.0, ends, rng)
+            points = lobe_points(grid, lungs, label, 2.0, ends, rng)
             trunk = _stem(physique, knots, rng)
             if len(points) < 8:
                 points = trunk[-1] + rng.uniform(-4, 4, (8, 3))
-            pair.append(grow_tree(trunk, points, rng))
+            pair.append(grow_tree(trunk, points))
         trees[label] = (pair[0], pair[1])
     return trees
 
@@ -92,7 +93,7 @@ def paint_vessels(
         right = label in RIGHT_LUNG
         over = tuple(x for x in (RIGHT_LUNG if right else LEFT_LUNG) if x.name.startswith("LOBE"))
         vessel = Label.VESSEL_RIGHT if right else Label.VESSEL_LEFT
-        for tree, knots, root in zip(pair, _STEMS[label], (9.4, 8.6), strict=True):
+        for tree, knots, root in zip(pair, _STEMS[label], (7.6, 7.0), strict=True):
             # A whole lung would hang on one root; a lobe's stem follows by Murray's rule.
             share = (2.0 * tree.loads[0] / total) ** (1 / 2.7)
             radii = tree.radii(root * share * physique.size * physique.vessel, 2.7)

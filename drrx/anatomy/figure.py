@@ -13,7 +13,7 @@ OPACITY = 0.45
 PIXEL_MM = 1.2
 GAP_PX = 4
 COLORS: dict[Label, tuple[int, int, int]] = {
-    Label.BONE: (255, 240, 120), Label.MEDIASTINUM: (220, 60, 60), Label.AIRWAY: (255, 255, 255),
+    Label.BONE: (255, 240, 120), Label.MEDIASTINUM: (220, 60, 60), Label.AIRWAY: (0, 255, 255),
     Label.VESSEL_RIGHT: (255, 120, 200), Label.VESSEL_LEFT: (255, 120, 200), Label.LOBE_RIGHT_UPPER: (70, 160, 255),
     Label.LOBE_RIGHT_MIDDLE: (170, 110, 255), Label.LOBE_RIGHT_LOWER: (40, 90, 200),
     Label.LOBE_LEFT_UPPER: (90, 220, 120), Label.LOBE_LEFT_LOWER: (20, 140, 80),

@@ -22,8 +22,10 @@ class Fissures:
     horizontal_height: float | None
 
 
-RIGHT = Fissures(back_height=0.70, front_height=0.08, horizontal_height=0.50)
-LEFT = Fissures(back_height=0.70, front_height=0.08, horizontal_height=None)
+# Between textbook landmarks (back end at T3-T5, front end at the front third of the diaphragm) and the best fit to the
+# automatic lobes of one LIDC case, where these planes reach Dice 0.93-0.97 (middle lobe 0.86).
+RIGHT = Fissures(back_height=0.78, front_height=0.17, horizontal_height=0.56)
+LEFT = Fissures(back_height=0.81, front_height=0.06, horizontal_height=None)
 
 
 def label_lobes(labels: NDArray[np.uint8], lung: Mask, fissures: Fissures) -> None:

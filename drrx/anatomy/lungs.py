@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from drrx.anatomy.coarse import Coarse
-from drrx.anatomy.morphology import Mask, close, crop_box, dilate, erode, fill_slices, label_sizes
+from drrx.anatomy.morphology import Mask, close, crop_box, dilate, erode, label_sizes
 from drrx.errors import CaseRefused
 
 # Gas in bowel and stomach is emptier than lung; judged away from the rim, where partial volume hides it.
@@ -125,7 +125,7 @@ def close_lungs(lungs: Lungs, allowed: Mask, coarse: Coarse, closing_mm: float) 
     """Close each lung over vessels, hilum and nodules at the pleura; ``allowed`` is where it may grow."""
     closed = []
     for own, other in ((lungs.right, lungs.left), (lungs.left, lungs.right)):
-        smooth = fill_slices(close(own, closing_mm, coarse.spacing_mm))
+        smooth = ndimage.binary_fill_holes(close(own, closing_mm, coarse.spacing_mm))
         closed.append(own | (smooth & allowed & ~other))
     both = closed[0] & closed[1] & ~lungs.both
     return Lungs(closed[0] & ~both, closed[1] & ~both)

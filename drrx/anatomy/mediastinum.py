@@ -7,51 +7,63 @@ from skimage.morphology import convex_hull_image
 
 from drrx.anatomy.coarse import Coarse
 from drrx.anatomy.lungs import Lungs
-from drrx.anatomy.morphology import Mask, keep_largest, open_
+from drrx.anatomy.morphology import Mask, erode, keep_largest, open_
 
 OPENING_MM = 4.0
-# The heart rests on the diaphragm a little below the top of its right dome.
-BELOW_DOME_MM = 20.0
-# Right lung that surrounds the liver fills less than this share of its own hull.
-DOME_SHARE = 0.62
+# The heart rests on the diaphragm: below the top of the right dome, at about the top of the left one.
+BELOW_RIGHT_MM = 20.0
+BELOW_LEFT_MM = 5.0
+# The dome is looked for under the middle of the lung's footprint, not at its rim or beside the heart.
+FOOTPRINT_MM = 25.0
+DOME_MARGIN_MM = 8.0
+# ... and behind the heart.
+FRONT_SHARE = 0.4
 SPINE_HALF_WIDTH_MM = 24.0
 
 
-def find_mediastinum(coarse: Coarse, lungs: Lungs, bone: Mask, body: Mask, midline: NDArray[np.float64]) -> Mask:
+def find_mediastinum(
+    coarse: Coarse, lungs: Lungs, bone: Mask, body: Mask, midline: NDArray[np.float64], has_contrast: bool
+) -> Mask:
     """Return heart and mediastinum on the coarse grid.
 
-    In each slice: inside the convex hull of both lungs, outside lungs and bone, in front of the spine; below the
-    top of the right dome without what the right lung wraps around (liver).
+    In each slice: inside the convex hull of both lungs, outside lungs and bone, in front of the spine; not under the
+    base of a lung (liver, stomach, spleen) and not below the heart. With contrast medium, what is bright in front of
+    the spine is blood, not bone.
     """
-    dome = find_dome(lungs.right)
-    bottom = max(0, int(dome - BELOW_DOME_MM / coarse.spacing_mm[0]))
+    belly_right, dome_right = _find_belly(lungs.right, coarse)
+    belly_left, dome_left = _find_belly(lungs.left, coarse)
+    slice_mm = coarse.spacing_mm[0]
+    bottom = round(min(dome_right - BELOW_RIGHT_MM / slice_mm, dome_left - BELOW_LEFT_MM / slice_mm))
     front = _find_spine_front(lungs, bone, midline, coarse)
-    columns = np.arange(bone.shape[2])
+    from_midline = np.abs(np.arange(bone.shape[2])[None, :] - midline[:, None]) * coarse.spacing_mm[2]
+    rows = np.arange(bone.shape[1])[:, None]
     found = np.zeros_like(body)
-    for index in range(bottom, body.shape[0]):
+    for index in range(max(0, bottom), body.shape[0]):
         right, left = lungs.right[index], lungs.left[index]
-        if not right.any() or not left.any():
-            continue
-        inside = convex_hull_image(right | left) & body[index] & ~right & ~left & ~bone[index]
-        if index < dome:
-            inside &= ~convex_hull_image(right)
-        in_strip = np.abs(columns - midline[index]) * coarse.spacing_mm[2] < SPINE_HALF_WIDTH_MM
-        behind = np.arange(bone.shape[1])[:, None] >= front[index]
-        found[index] = inside & ~(behind & in_strip[None, :])
-    found &= coarse.hu > -200
+        if right.any() and left.any():
+            behind = (rows >= front[index]) & (from_midline[index] < SPINE_HALF_WIDTH_MM)[None, :]
+            hard = bone[index] & (rows >= front[index]) if has_contrast else bone[index]
+            found[index] = convex_hull_image(right | left) & ~behind & ~hard
+    found &= body & ~lungs.both & ~belly_right & ~belly_left & (coarse.hu > -200)
     return keep_largest(open_(found, OPENING_MM, coarse.spacing_mm))
 
 
-def find_dome(right: Mask) -> int:
-    """Return the slice of the top of the right dome: the highest in which the lung is a crescent around the liver."""
-    slices = np.flatnonzero(right.any(axis=(1, 2)))
-    middle = slices[len(slices) // 2]
-    dome = int(slices[0])
-    for index in slices[slices <= middle]:
-        plane = right[index]
-        if plane.sum() >= 3 and plane.sum() < DOME_SHARE * convex_hull_image(plane).sum():
-            dome = int(index)
-    return dome
+def _find_belly(lung: Mask, coarse: Coarse) -> tuple[Mask, float]:
+    """Return the voxels under the base of a lung, and the slice of the top of its dome.
+
+    A column of voxels belongs to the base when the lung in it ends at about the height of the dome or lower; above
+    the heart it ends higher.
+    """
+    footprint = lung.any(axis=0)
+    lowest = np.where(footprint, lung.argmax(axis=0), lung.shape[0])
+    inner = erode(footprint[None], FOOTPRINT_MM, coarse.spacing_mm)[0]
+    inner = inner if inner.any() else footprint
+    rows = np.flatnonzero(inner.any(axis=1))
+    inner &= np.arange(len(inner))[:, None] >= rows[0] + FRONT_SHARE * (rows[-1] - rows[0])
+    dome = float(np.quantile(lowest[inner], 0.9))
+    is_base = footprint & (lowest <= dome + DOME_MARGIN_MM / coarse.spacing_mm[0])
+    belly = (np.arange(lung.shape[0])[:, None, None] < lowest[None]) & is_base[None]
+    return belly, dome
 
 
 def _find_spine_front(lungs: Lungs, bone: Mask, midline: NDArray[np.float64], coarse: Coarse) -> NDArray[np.float64]:

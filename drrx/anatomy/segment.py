@@ -5,12 +5,12 @@ from numpy.typing import NDArray
 
 from drrx.anatomy.airways import cut_airways, find_airways
 from drrx.anatomy.body import find_body, find_midline
-from drrx.anatomy.bone import find_bone, measure_blood_hu
+from drrx.anatomy.bone import find_bone, find_contrast, find_heart_zone, measure_blood_hu
 from drrx.anatomy.coarse import Coarse
 from drrx.anatomy.lobes import LEFT, RIGHT, label_lobes
 from drrx.anatomy.lungs import Lungs, close_lungs, find_lungs, split_mask
 from drrx.anatomy.mediastinum import find_mediastinum
-from drrx.anatomy.morphology import Mask, erode
+from drrx.anatomy.morphology import Mask, dilate, erode
 from drrx.anatomy.quality import measure_quality
 from drrx.anatomy.settings import SegmentAnatomySettings
 from drrx.errors import DrrxError
@@ -20,6 +20,8 @@ from drrx.volume import Volume
 SMOOTH_MM = 1.0
 # A layer this thin at the pleura is never vessel: partial volume makes it dense.
 PLEURA_MM = 2.5
+# Lumen of airways up to their wall.
+LUMEN_HU = -700
 
 
 def segment_anatomy(
@@ -55,17 +57,21 @@ def segment_anatomy(
     midline = find_midline(body)
     airways = find_airways(coarse, body, midline)
     raw = _find_raw(coarse, body, airways, midline, settings, lung_mask)
-    blood_hu = measure_blood_hu(coarse, raw)
-    bone = find_bone(ct, coarse, body, blood_hu, settings.bone_hu)
+    zone = find_heart_zone(coarse, raw)
+    blood_hu = measure_blood_hu(coarse, zone)
+    contrast = find_contrast(coarse, body, zone, blood_hu)
+    bone = find_bone(ct, coarse, body, contrast, settings.bone_hu)
     coarse_bone = coarse.shrink(bone)
     allowed = body & ~airways & ~coarse_bone
     lungs = raw if lung_mask is not None else close_lungs(raw, allowed, coarse, settings.closing_mm)
-    mediastinum = find_mediastinum(coarse, lungs, coarse_bone, body, midline)
+    mediastinum = find_mediastinum(coarse, lungs, coarse_bone, body, midline, bool(contrast.any()))
     labels = np.zeros(ct.shape, dtype=np.uint8)
     labels[coarse.grow(body, SMOOTH_MM)] = Label.BODY
-    labels[coarse.grow(mediastinum, SMOOTH_MM)] = Label.MEDIASTINUM
-    labels[bone] = Label.BONE
-    labels[coarse.grow(airways)] = Label.AIRWAY
+    between = coarse.grow(mediastinum, SMOOTH_MM)
+    labels[between] = Label.MEDIASTINUM
+    labels[bone & ~between if contrast.any() else bone] = Label.BONE
+    lumen = coarse.grow(dilate(airways, min(coarse.spacing_mm), coarse.spacing_mm)) & (ct.values < LUMEN_HU)
+    labels[coarse.grow(airways) | lumen] = Label.AIRWAY
     _label_lungs(labels, ct, coarse, lungs, settings.vessel_hu, lung_mask)
     qc = measure_quality(ct, coarse, raw, lungs, body, blood_hu)
     qc["lungs_from"] = "own mask" if lung_mask is not None else "thresholds"

@@ -111,11 +111,12 @@ def test_attachments(case, attachment):
     if attachment == "juxtapleural":
         assert nodule.measures.pleura_distance_mm <= nodule.diameter_mm
         assert nodule.measures.outside_lung_fraction < 0.01
+        assert nodule.measures.volume_mm3 == pytest.approx(pi / 6 * nodule.diameter_mm**3, rel=0.02)
 
 
 def test_thick_slices_take_large_nodules_only():
     case = make_case(slice_mm=8.0)
-    settings = SampleNodulesSettings(juxtapleural_share=0.0)
+    settings = SampleNodulesSettings()
     for seed in range(3):
         assert sample_nodules(*case, settings, seed).nodules[0].diameter_mm >= 14.4 - 1e-6
     with pytest.raises(

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, maximum_filter1d
 
 from drrx.nodule.patch import axis_coordinates
 from drrx.records.anatomy import LEFT_LUNG, LOBES, RIGHT_LUNG, Anatomy, Label
@@ -158,10 +158,11 @@ def sample_labels(labels: Volume, shape: Sequence[int], world_from_index: NDArra
 
 
 def grow(mask: Boolean, distance_mm: float, spacing_mm: tuple[float, float, float]) -> Boolean:
-    """Return ``mask`` grown by ``distance_mm``."""
-    if not mask.any():
-        return mask
-    return np.asarray(distance_transform_edt(~mask, sampling=spacing_mm) <= distance_mm)
+    """Return ``mask`` grown by ``distance_mm`` along each axis (a box: fast, and enough for a millimetre)."""
+    grown = mask.astype(np.uint8)
+    for axis, spacing in enumerate(spacing_mm):
+        grown = maximum_filter1d(grown, 2 * round(distance_mm / spacing) + 1, axis=axis, mode="nearest")
+    return np.asarray(grown, dtype=bool)
 
 
 def overlaps_another(center_mm: NDArray, diameter_mm: float, others: Sequence[tuple[NDArray, float]]) -> bool:

@@ -81,8 +81,8 @@ def _paint_humerus(canvas: Canvas, physique: Physique, side: float, lift: NDArra
     path = physique.place(_mirror(arm_path(physique), side) + lift)
     along = (path[2] - path[0]) / np.linalg.norm(path[2] - path[0])
     head = np.stack([path[0] - 3 * along, path[0] + 6 * along])
-    neck = np.stack([path[0] + (8 + 16 * t) * along for t in (0.0, 1.0, 2.0)])
-    shaft = np.stack([path[0] + 34 * along, path[2]])
+    neck = np.stack([path[0] + (6 + 15 * t) * along for t in (0.0, 1.0, 2.0)])
+    shaft = np.stack([path[0] + 26 * along, path[2]])
     canvas.paint_tubes([Tubes.round(shaft, 11.0 * grow)], shell_hu=1350 * bone, core_hu=10, shell_mm=3.6)
-    tubes = [Tubes.round(head, np.array([22.5, 22.0]) * grow), Tubes.round(neck, np.array([20.0, 15.5, 12.0]) * grow)]
+    tubes = [Tubes.round(head, np.array([22.5, 22.0]) * grow), Tubes.round(neck, np.array([20.0, 15.0, 11.0]) * grow)]
     canvas.paint_tubes(tubes, shell_hu=700 * bone, core_hu=230 * bone, shell_mm=1.5)

@@ -97,6 +97,8 @@ def shape_mediastinum(grid: FieldGrid, physique: Physique) -> Mediastinum:
     # Fat and ligament under the arch: the window between aorta and pulmonary artery.
     window = grid.empty()
     grid.add_ellipsoid(window, place(np.array([18.0, -78.0, 18.0])).tolist(), (15.0, 18.0, 20.0))
+    # The thymus has turned to fat in front of the great vessels.
+    grid.add_ellipsoid(window, place(np.array([7.0, -122.0, 16.0])).tolist(), (19.0, 17.0, 36.0), blend_mm=8.0)
     grid.add_chain(blood, place(PULMONARY_TRUNK), np.array([13, 14, 14, 13]) * size, blend_mm=4)
     for path, radii in (
         (RIGHT_ARTERY, (12, 11, 10, 8.5)), (LEFT_ARTERY, (13, 12.5, 11, 8.5)), (_CAVA, (9, 9.5, 9.5, 10)),

@@ -56,7 +56,7 @@ def paint_ribs(canvas: Canvas, physique: Physique, rng: np.random.Generator) -> 
             wide = scale * np.interp(part, [0, 0.08, 0.2, 0.6, 0.9, 1], [4.8, 4.2, 5.9, 6.3, 6.9, 7.4])
             tube = Tubes(world, thick, wide, _rib_axes(path, rib, side))
             canvas.paint_tubes(
-                [tube], shell_hu=900 * physique.bone, core_hu=240 * physique.bone, shell_mm=0.95
+                [tube], shell_hu=1120 * physique.bone, core_hu=290 * physique.bone, shell_mm=1.0
             )
 
 

@@ -20,7 +20,7 @@ class MakePhantomSettings:
     depth_mm: float = Field(
         default=310.0, ge=300.0, le=500.0, description="extent from front to back in mm, table included"
     )
-    height_mm: float = Field(default=405.0, ge=340.0, le=600.0, description="extent from foot end to head end in mm")
+    height_mm: float = Field(default=414.0, ge=340.0, le=600.0, description="extent from foot end to head end in mm")
     noise_sd_hu: float = Field(
         default=16.0, ge=0.0, le=60.0, description="standard deviation of the CT noise in soft tissue in HU"
     )

@@ -79,8 +79,8 @@ def grow_tree(
     trunk_mm: NDArray[Any],
     points_mm: NDArray[Any],
     *,
-    balance: float = 0.2,
-    turn: float = 0.8,
+    balance: float = 0.3,
+    turn: float = 0.9,
     smoothing: int = 3,
 ) -> Tree:
     """Grow a tree from the end of a trunk through a cloud of points.

@@ -1,5 +1,6 @@
 """What the workflow runs again after which change: the real Snakefile, with a stand-in for the stages."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -200,6 +201,15 @@ def test_drrx_run_adds_profile_and_workflow(fresh):
 def test_a_profile_that_is_not_there_is_told():
     with pytest.raises(DrrxError, match="--profile: found 'slrum'; needed one of default, slurm, or the folder"):
         make_command("slrum", [])
+
+
+def test_a_cluster_profile_without_its_executor_is_told(tmp_path):
+    (tmp_path / "profile.yaml").write_text("executor: slurm\n")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+        assert make_command(str(tmp_path), [])[-1] == str(tmp_path)
+    else:
+        with pytest.raises(DrrxError, match="pip install snakemake-executor-plugin-slurm"):
+            make_command(str(tmp_path), [])
 
 
 def test_the_workflow_inside_a_wheel_comes_first(tmp_path):

@@ -11,7 +11,8 @@ Reads config.yaml of the working folder when there is one, else the one that cam
 """
 
 import argparse
-import subprocess
+import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,17 @@ def make_command(profile: str, options: list[str]) -> list[str]:
             where="--profile", found=repr(profile), needed=f"one of {names}, or the folder of a profile",
             hint="Copy one of workflow/profiles and change it.",
         )  # fmt: skip
+    settings = (folder / "profile.yaml").read_text(encoding="utf-8") if (folder / "profile.yaml").is_file() else ""
+    if "executor: slurm" in settings and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        raise DrrxError(
+            where=f"--profile {profile}", found="no SLURM executor in this environment",
+            needed="the package snakemake-executor-plugin-slurm", hint="pip install snakemake-executor-plugin-slurm",
+        )  # fmt: skip
     python = [sys.executable, "-m", "snakemake"]
     return [*python, "--snakefile", str(workflow / "Snakefile"), "--workflow-profile", str(folder), *options]
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run Snakemake in the working folder and return its exit status."""
-    return subprocess.run(make_command(args.profile, args.snakemake), check=False).returncode
+def run(args: argparse.Namespace) -> None:
+    """Become Snakemake in the working folder, so that Ctrl-C and the exit status are its own."""
+    command = make_command(args.profile, args.snakemake)
+    os.execv(command[0], command)

@@ -1,0 +1,122 @@
+"""The main job on a small phantom, from the cohort table to the data set, through Snakemake and every real stage."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+ROOT = Path(__file__).parent.parent
+# Coarse and small, so that the way takes seconds; everything else is as delivered.
+CONFIG = """\
+variants: 1
+make_phantom: {in_plane_mm: 2.0, slice_mm: 3.0}
+project_ct: {size_px: 256}
+sample_nodules: {diameter_min_mm: 15, diameter_max_mm: 25}
+"""
+COHORT = "case\tpath\tcohort\nphantom-1\tphantom:1\tdemo\ntorn\ttorn.nii.gz\tdemo\n"
+
+
+def snakemake(folder, *options):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Working folder of a finished run over a phantom and a file that is no CT."""
+    folder = tmp_path_factory.mktemp("main_job")
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "cohort.tsv").write_text(COHORT)
+    (folder / "torn.nii.gz").write_bytes(b"\x1f\x8b not a whole file")
+    said = snakemake(folder, "--show-failed-logs")
+    assert said.returncode == 0, said.stdout[-4000:] + said.stderr[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return folder / "results" / "dataset"
+
+
+def read_grey(path):
+    return np.asarray(Image.open(path))
+
+
+def test_the_case_that_is_no_ct_is_refused_and_the_other_done(folder):
+    summary = json.loads((folder / "results" / "summary.json").read_text())
+    assert [case["case"] for case in summary["refused"]] == ["torn"]
+    assert summary["refused"][0]["code"]
+    assert summary["refused"][0]["hint"]
+    assert summary["counts"]["images"] == 2
+
+
+def test_coco_readers_load_the_annotations(dataset):
+    coco = COCO(dataset / "annotations.json")
+    images = {image["role"]: image for image in coco.loadImgs(coco.getImgIds())}
+    assert images.keys() == {"positive", "twin"}
+    assert images["positive"]["pair_id"] == images["twin"]["pair_id"] == "phantom-1_pa"
+    assert coco.getAnnIds(imgIds=images["twin"]["id"]) == []
+    (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=images["positive"]["id"]))
+    mask = coco.annToMask(annotation)
+    assert mask.shape == (256, 256)
+    assert mask.sum() == pytest.approx(annotation["area"])
+    x, y, width, height = coco_mask.toBbox(annotation["segmentation"])
+    left, top, box_width, box_height = annotation["bbox"]
+    assert left <= x + 1
+    assert top <= y + 1
+    assert left + box_width >= x + width - 1
+    assert top + box_height >= y + height - 1
+
+
+def test_drr_and_twin_differ_where_the_nodule_is_and_nowhere_else(dataset):
+    annotations = json.loads((dataset / "annotations.json").read_text())
+    names = {image["role"]: image["drr_file_name"] for image in annotations["images"]}
+    positive, twin = (read_grey(dataset / names[role]).astype(int) for role in ("positive", "twin"))
+    assert positive.shape == (256, 256)
+    rows, columns = np.nonzero(np.abs(positive - twin) > 655)  # 1 % of 16 bit
+    x, y, width, height = annotations["annotations"][0]["bbox"]
+    assert len(rows) > 10
+    margin_px = 12
+    assert rows.min() > y - margin_px
+    assert rows.max() < y + height + margin_px
+    assert columns.min() > x - margin_px
+    assert columns.max() < x + width + margin_px
+
+
+def test_the_radiographs_show_dark_lungs_beside_a_bright_middle(dataset):
+    for image in json.loads((dataset / "annotations.json").read_text())["images"]:
+        for name in (image["file_name"], image["drr_file_name"]):
+            values = read_grey(dataset / name)
+            assert values.dtype == np.uint16
+            band = np.median(values[100:140], axis=0)
+            right, middle, left = band[60:100].min(), band[118:138].max(), band[156:196].min()
+            assert middle > 1.3 * max(right, left), name
+
+
+def test_the_manifest_names_every_file_with_its_hash(dataset):
+    manifest = json.loads((dataset / "manifest.json").read_text())
+    files = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
+    assert set(manifest["files"]) == files - {"manifest.json"}
+    for name, facts in manifest["files"].items():
+        assert hashlib.sha256((dataset / name).read_bytes()).hexdigest() == facts["sha256"]
+    assert str(dataset) not in (dataset / "manifest.json").read_text()
+
+
+def test_tables_have_a_row_for_each_image_and_nodule(dataset):
+    with (dataset / "images.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 2
+    with (dataset / "nodules.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 1
+
+
+def test_nothing_is_left_to_do(folder):
+    said = snakemake(folder, "--dry-run")
+    assert "Nothing to be done" in said.stdout + said.stderr

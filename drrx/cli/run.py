@@ -7,7 +7,7 @@ Reads config.yaml of the working folder when there is one, else the one that cam
   drrx run                                            the example: two phantoms, no data needed
   drrx run --dry-run                                  what would be done
   drrx run --cores 8 --config cohort=my.tsv results=out
-  drrx run --profile slurm --default-resources slurm_account=lung slurm_partition=gpu
+  drrx run --profile slurm                            a SLURM cluster; docs/pipeline.md tells account and partitions
 """
 
 import argparse

@@ -53,7 +53,8 @@ def test_report_has_every_kind_and_method(tmp_path):
     assert set(report["scores"]) == set(KINDS)
     assert all(set(methods) == set(METHODS) for methods in report["scores"].values())
     table = to_markdown(report)
-    assert table.count("\n| ") == 1 + 1 + len(KINDS) * len(METHODS)
+    assert table.count("\n| ") == 1 + 1 + len(KINDS) * len(METHODS) + 2 + 4
+    assert set(report["nodules"]) == {"gain_film", "gain_input", "correlation", "leakage"}
     assert evaluate_restorer(rows, "train", make_restorer(), settings) == report
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 from skimage.exposure import equalize_adapthist
 
 from drrx.errors import DrrxError
+from drrx.evaluate.nodules import measure_nodules
 from drrx.evaluate.scores import bootstrap_mean, score_image
 from drrx.evaluate.settings import EvaluateRestorerSettings
 from drrx.pairs.degrade import KINDS, degrade, draw_degradation
@@ -55,9 +56,11 @@ def evaluate_restorer(
         kind: {method: _summary(found, patients, settings.resamples) for method, found in methods.items()}
         for kind, methods in scores.items()
     }
+    how = RestoreCxrSettings(alpha=settings.alpha, steps=settings.steps, tone="full")
     return {
         "split": split, "films": len(chosen), "patients": len(set(patients)), "weights_sha256": restorer.sha256,
         "settings": dataclasses.asdict(settings), "scores": table,
+        "nodules": measure_nodules(chosen, restorer, how, settings.seed),
     }  # fmt: skip
 
 
@@ -105,4 +108,7 @@ def to_markdown(report: dict[str, Any]) -> str:
             cells = [f"{score[name][0]:.{digits}f} ({score[name][1]:.{digits}f} to {score[name][2]:.{digits}f})"
                      for name, digits in zip(MEASURES, (2, 3, 1), strict=True)]  # fmt: skip
             lines.append(f"| {kind} | {method} | {' | '.join(cells)} |")
+    lines += ["", "Nodule twin test, physics, mode blend: median (5th to 95th percentile over films)."]
+    lines += ["", "| measure | value |", "| --- | --- |"]
+    lines += [f"| {name} | {v[1]:.3f} ({v[0]:.3f} to {v[2]:.3f}) |" for name, v in report["nodules"].items()]
     return "\n".join(lines) + "\n"

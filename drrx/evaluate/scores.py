@@ -27,7 +27,7 @@ def score_image(image: NDArray[np.float32], film: NDArray[np.float32], border_px
     """
     inner = tuple(slice(border_px, extent - border_px) for extent in film.shape)
     error = float(np.mean((image[inner].astype(np.float64) - film[inner]) ** 2))
-    _, map_ = structural_similarity(  # type: ignore[no-untyped-call]
+    _, map_ = structural_similarity(
         image, film, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
     )
     power = [float(np.var(_detail(values)[inner])) for values in (image, film)]

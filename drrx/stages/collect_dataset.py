@@ -1,0 +1,23 @@
+"""Stage ``collect_dataset``: all cases of the cohort table as one data set."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drrx.dataset.collect import collect_dataset
+from drrx.dataset.settings import CollectDatasetSettings
+from drrx.io.cohort import CohortRow
+from drrx.settings import make_settings
+from drrx.stages.layout import variant_names
+
+
+def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any], seed: int) -> None:
+    """Write ``results/dataset`` and ``results/summary.json`` for the rows of the table; ``settings`` are all stages'."""
+    collect_dataset(
+        results,
+        [(row.case, row.cohort) for row in rows],
+        variant_names(settings["variants"]),
+        settings["views"],
+        make_settings(CollectDatasetSettings, settings, "collect_dataset"),
+        {"seed": seed, "settings": dict(settings)},
+    )

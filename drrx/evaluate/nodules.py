@@ -25,8 +25,8 @@ def measure_nodules(
     """Return the 5th, 50th and 95th percentile over films of four numbers, each from one film's pair of restorations.
 
     ``gain_film`` and ``gain_input``: contrast of the restored nodule, as a least-squares multiple of its contrast in
-    the clean film and in the windowed input. ``correlation``: of the nodule's change after and before restoration, inside
-    its mask. ``leakage``: share of the change's energy that lies outside the mask, widened by the input's blur.
+    the clean film and in the windowed input. ``correlation``: of the nodule's change after and before restoration,
+    inside its mask. ``leakage``: share of the change's energy outside the mask, widened by the input's blur.
     """
     found = [_measure(row, restorer, settings, make_seed(seed, "nodules", row.path.name)) for row in rows]
     names = ("gain_film", "gain_input", "correlation", "leakage")

@@ -12,7 +12,7 @@ from drrx.stages.layout import variant_names
 
 
 def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any], seed: int) -> None:
-    """Write ``results/dataset`` and ``results/summary.json`` for the rows of the table; ``settings`` are all stages'."""
+    """Write ``results/dataset`` and ``results/summary.json`` for ``rows``; ``settings`` are those of all stages."""
     collect_dataset(
         results,
         [(row.case, row.cohort) for row in rows],

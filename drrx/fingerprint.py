@@ -25,7 +25,7 @@ def stage_fingerprint(stage: str) -> str:
     """
     root = Path(drrx.__file__).parent
     seen: set[Path] = set()
-    waiting = [root / "stages" / f"{stage}.py"]
+    waiting = [root / "stages" / "__init__.py", root / "stages" / f"{stage}.py"]
     while waiting:
         file = waiting.pop()
         if file not in seen:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # Coarse and small, so that the way takes seconds; everything else is as delivered.
 CONFIG = """\
 variants: 1
-make_phantom: {in_plane_mm: 2.0, slice_mm: 3.0}
+make_phantom: {in_plane_mm: 2.5, slice_mm: 3.5}
 project_ct: {size_px: 256}
 sample_nodules: {diameter_min_mm: 15, diameter_max_mm: 25}
 """
@@ -36,6 +36,9 @@ def folder(tmp_path_factory):
     (folder / "config.yaml").write_text(CONFIG)
     (folder / "cohort.tsv").write_text(COHORT)
     (folder / "torn.nii.gz").write_bytes(b"\x1f\x8b not a whole file")
+    # Both in one shard, as in a large cohort: what befalls one case must not touch the other.
+    (folder / "results").mkdir()
+    (folder / "results" / "shards.tsv").write_text("shard\tcase\ndemo-0001\ttorn\ndemo-0001\tphantom-1\n")
     said = snakemake(folder, "--show-failed-logs")
     assert said.returncode == 0, said.stdout[-4000:] + said.stderr[-4000:]
     return folder

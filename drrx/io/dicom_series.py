@@ -156,16 +156,19 @@ def _drop_scouts(series: list[SliceHeader]) -> tuple[list[SliceHeader], list[Sli
     """Split off up to three slices of another main plane: scouts that do not say so."""
     planes = [_plane(header) for header in series]
     main, count = Counter(planes).most_common(1)[0]
-    scouts = [header for header, plane in zip(series, planes, strict=True) if plane != main]
-    if len(scouts) > MAX_SCOUTS or len(scouts) >= count:
+    is_scout = [plane not in (main, -1) for plane in planes]
+    if sum(is_scout) > MAX_SCOUTS or sum(is_scout) >= count:
         return series, []
-    return [header for header, plane in zip(series, planes, strict=True) if plane == main], scouts
+    pairs = list(zip(series, is_scout, strict=True))
+    return [header for header, other in pairs if not other], [header for header, other in pairs if other]
 
 
 def _plane(header: SliceHeader) -> int:
+    """Return the world axis that the slice is across, or -1 when it does not say so."""
     if header.orientation is None:
         return -1
-    return int(np.abs(np.cross(header.orientation[:3], header.orientation[3:])).argmax())
+    normal = np.abs(np.cross(header.orientation[:3], header.orientation[3:]))
+    return int(normal.argmax()) if normal.max() > 0.5 else -1
 
 
 def _measure(series: Sequence[SliceHeader]) -> str:

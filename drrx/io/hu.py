@@ -33,7 +33,8 @@ def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Read
     values = _fill_non_finite(reading, where)
     padding = _find_padding(values, reading.padding, settings)
     padding |= values < settings.padding_below_hu
-    check_hu(values[_thin(values)][~padding[_thin(values)]], where)
+    samples, is_padding = values[_thin(values)], padding[_thin(values)]
+    check_hu(samples[~is_padding], samples[is_padding], where)
     share = float(padding.mean())
     if padding.any() and not (values[padding] == AIR_HU).all():
         low, high = values[padding].min(), values[padding].max()
@@ -101,8 +102,18 @@ def touch_rim(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return found
 
 
-def check_hu(samples: NDArray[Any], where: str) -> None:
+def check_hu(samples: NDArray[Any], padding: NDArray[Any], where: str) -> None:
     """Refuse numbers that cannot be HU: there must be air or lung near -1000 and soft tissue near 0.
+
+    Parameters
+    ----------
+    samples
+        Values inside the scanned field.
+    padding
+        Values that look like padding. A constant air outside (clipped or synthetic) may be the only air there is, so
+        they count last, after known offsets were looked for.
+    where
+        Name for the message.
 
     Raises
     ------
@@ -111,20 +122,27 @@ def check_hu(samples: NDArray[Any], where: str) -> None:
     """
     if samples.size and _score(samples, 0) >= MIN_PEAK_SHARE:
         return
-    low, high = (float(samples.min()), float(samples.max())) if samples.size else (0.0, 0.0)
-    scores = {offset: _score(samples, offset) for offset in OFFSETS_HU} if samples.size else {0: 0.0}
-    best = max(scores, key=lambda offset: scores[offset])
-    if scores[best] >= MIN_PEAK_SHARE:
+    found = [offset for offset in OFFSETS_HU if samples.size and _score(samples, offset) >= MIN_PEAK_SHARE]
+    everything = np.concatenate([samples, padding])
+    low, high = float(everything.min()), float(everything.max())
+    if found:
+        best = min(found, key=lambda offset: abs(_air_peak(samples, offset) - AIR_HU - offset))
         raise CaseRefused(
             "HU_OFFSET", where=where, found=f"air near {AIR_HU + best} and soft tissue near {best}",
             needed="air near -1000 and soft tissue near 0 HU",
-            hint=f"Add {-best} to all voxels (a lost rescale intercept) and read it again.",
+            hint=f"Add {-best} to all voxels (a lost rescale intercept?) and read it again.",
         )  # fmt: skip
+    if _score(everything, 0) >= MIN_PEAK_SHARE:
+        return
     raise CaseRefused(
         "NOT_HU", where=where, found=f"values from {low:g} to {high:g} without the peaks of air and soft tissue",
         needed="a CT of the chest in Hounsfield units (air near -1000, soft tissue near 0)",
         hint="Use the original CT, not a scaled picture of it, and check that the body is in the image.",
     )  # fmt: skip
+
+
+def _air_peak(samples: NDArray[Any], offset: int) -> float:
+    return float(np.median(samples[(samples >= -1100 + offset) & (samples <= -900 + offset)]))
 
 
 def _score(samples: NDArray[Any], offset: int) -> float:

@@ -7,14 +7,16 @@ from torch import Tensor
 
 from drrx.nets.haar import NUM_BANDS, from_haar, to_haar
 
+WHITENING = 2.0 / 3.0
+
 
 class ResidualScale:
     """Scale the residual's Haar bands, so that fine detail is not drowned by the first bit of noise.
 
     The coarsest band of a residual is some 30 times stronger than the finest. With one scale for all, fine detail would
     be decided in the last percent of the noise schedule, which few-step sampling jumps over. Each band is divided by
-    the geometric mean of its own and the whole residual's deviation: half-way to a white residual, so that film
-    grain, which is fine too, does not take over.
+    ``own^p whole^(1 - p)`` of its own and the whole residual's deviation, with p = 2/3: most of the way to a white
+    residual, but not all of it, so that film grain, which is fine too, does not take over.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ class ResidualScale:
         self.deviations = tuple(float(value) for value in deviations)
         own = torch.tensor(self.deviations)
         whole = own.square().mean().sqrt()
-        self.bands = (own * whole).sqrt().reshape(1, NUM_BANDS, 1, 1)
+        self.bands = (own**WHITENING * whole ** (1 - WHITENING)).reshape(1, NUM_BANDS, 1, 1)
 
     def scale(self, residual: Tensor) -> Tensor:
         """Return the scaled residual ``[batch, 1, H, W]``; H and W are multiples of 4."""
@@ -35,6 +37,11 @@ class ResidualScale:
     def unscale(self, scaled: Tensor) -> Tensor:
         """Return the residual in -1..1 values; the inverse of ``scale``."""
         return from_haar(to_haar(scaled) * self.bands.to(scaled))
+
+
+def measure_magnitudes(image: Tensor) -> Tensor:
+    """Return the mean magnitude of each Haar band of images ``[batch, 1, H, W]``; ``[16]``."""
+    return to_haar(image).abs().mean(dim=(0, 2, 3))
 
 
 def measure_deviations(residual: Tensor) -> tuple[float, ...]:

@@ -79,11 +79,14 @@ class HaarUnet(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.config = {"widths": list(widths), "blocks": list(blocks), "embedding": embedding, "refine": refine}
+        self.condition_scale: Tensor
         self.multiple = FACTOR * 2 ** (len(widths) - 1)
         self.size = embedding
         self.time = nn.Sequential(
             nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
+        # Fine bands of an image are some 50 times weaker than its noise: unscaled, the network would hardly see them.
+        self.register_buffer("condition_scale", torch.ones(NUM_BANDS))
         self.enter = nn.Conv2d(2 * NUM_BANDS, widths[0], 3, padding=1)
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -117,12 +120,12 @@ class HaarUnet(nn.Module):
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         if any(pad):
             noisy, condition = pad_reflect(noisy, pad), pad_reflect(condition, pad)
-        v = from_haar(self.bands(to_haar(noisy), to_haar(condition), t))
+        v = from_haar(self.bands(to_haar(noisy), to_haar(condition) / self.condition_scale[:, None, None], t))
         v = v + self.refine(torch.cat([v, noisy.to(v.dtype), condition.to(v.dtype)], dim=1))
         return v[..., :height, :width]
 
     def bands(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """Return v as Haar bands ``[batch, 16, H/4, W/4]`` from the bands of both inputs."""
+        """Return v as Haar bands ``[batch, 16, H/4, W/4]`` from the (scaled) bands of both inputs."""
         embedding = self.time(embed_time(t, self.size))
         x = torch.cat([noisy, condition], dim=1).contiguous(memory_format=torch.channels_last)
         x, skips = self.enter(x), []

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drrx.diffusion.residual import ResidualScale, measure_deviations
+from drrx.diffusion.residual import ResidualScale, measure_deviations, measure_magnitudes
 from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
 from drrx.diffusion.weights import write_weights
 from drrx.errors import DrrxError
@@ -47,7 +47,7 @@ def train_ddpm_hq(
     if resume:
         state = read_checkpoint(run_folder, state)
     else:
-        state.deviations = measure_scale(stacks, settings)
+        measure_scale(state, stacks, settings)
     progress(
         f"{len(stacks)} films, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, step {state.step}"
     )
@@ -129,11 +129,14 @@ def draw_batch(stacks: Sequence[Tensor], step: int, settings: TrainDdpmHqSetting
     return [draw_crop(stacks[index], rng, settings.crop_px, settings.nodule_share) for index in picked]
 
 
-def measure_scale(stacks: Sequence[Tensor], settings: TrainDdpmHqSettings) -> tuple[float, ...]:
-    """Return the deviations of the residual's Haar bands over some hundred crops."""
+def measure_scale(state: TrainState, stacks: Sequence[Tensor], settings: TrainDdpmHqSettings) -> None:
+    """Set the scales of the residual's and the condition's Haar bands from some hundred crops."""
     few = dataclasses.replace(settings, batch_size=settings.scale_crops)
     crops = draw_batch(stacks, -1, few)
-    return measure_deviations(torch.stack([2 * (crop.clean - crop.degraded) for crop in crops])[:, None])
+    clean, worse = (torch.stack([getattr(crop, name) for crop in crops])[:, None] for name in ("clean", "degraded"))
+    state.deviations = measure_deviations(2 * (clean - worse))
+    state.model.condition_scale.copy_(measure_magnitudes(2 * worse - 1))
+    state.average["condition_scale"].copy_(state.model.condition_scale)
 
 
 def load_stacks(

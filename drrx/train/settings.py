@@ -20,7 +20,7 @@ class TrainDdpmHqSettings:
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="decay per step of the averaged weights")
     terminal_share: float = Field(
-        default=0.15, ge=0, le=1, description="share of a batch at pure noise, which trains mode mean"
+        default=0.25, ge=0, le=1, description="share of a batch at pure noise, which trains mode mean"
     )
     nodule_share: float = Field(default=0.5, ge=0, le=1, description="share of crops with made nodules")
     nodule_weight: float = Field(default=6.0, ge=0, le=100, description="extra loss weight inside made nodules")

@@ -154,7 +154,7 @@ def test_the_seed_runs_what_draws(finished):
 
 
 def test_a_failed_stage_is_taken_up_where_it_stopped(fresh):
-    said = fresh.run("--show-failed-logs", fails="compose_drr")
+    said = fresh.run("--keep-going", "--show-failed-logs", fails="compose_drr")
     assert said.returncode != 0
     assert "the stage says why" in said.stdout + said.stderr
     assert fresh.planned() == {

@@ -34,7 +34,9 @@ def shape_abdomen(
     size, place = physique.size, physique.place
     top = float(dome_height(physique, np.array([60.0]), np.array([-84.0]))[0])
 
-    def blob(*parts: tuple[tuple[float, float, float], tuple[float, float, float]], blend: float = 15.0) -> NDArray[np.float32]:
+    def blob(
+        *parts: tuple[tuple[float, float, float], tuple[float, float, float]], blend: float = 15.0
+    ) -> NDArray[np.float32]:
         field = grid.empty()
         for center, radii in parts:
             grid.add_ellipsoid(
@@ -44,10 +46,14 @@ def shape_abdomen(
 
     right = physique.dome_drop_mm
     liver = blob(
-        ((-52, -84, right - 48), (66, 86, 62)), ((-60, -80, right - 90), (52, 66, 60)), ((14, -124, right - 36), (66, 44, 34))
+        ((-52, -84, right - 48), (66, 86, 62)),
+        ((-60, -80, right - 90), (52, 66, 60)),
+        ((14, -124, right - 36), (66, 44, 34)),
     )
     spleen = blob(((88, -42, top - 46), (26, 38, 44)), blend=6)
-    stomach = blob(((54, -78, top - 30), (40, 42, 36)), ((50, -112, top - 62), (36, 34, 44)), ((20, -128, top - 100), (40, 24, 24)))
+    stomach = blob(
+        ((54, -78, top - 30), (40, 42, 36)), ((50, -112, top - 62), (36, 34, 44)), ((20, -128, top - 100), (40, 24, 24))
+    )
     jitter = rng.uniform(-6, 6, 3)
     gas = grid.empty()
     # Gas floats: in a supine body it lies under the front wall of the stomach, with a level behind.
@@ -56,8 +62,15 @@ def shape_abdomen(
         center = bubble + physique.gas * (np.array(step) + rng.uniform(-4, 4, 3))
         grid.add_ellipsoid(gas, center.tolist(), (np.array(radii) * physique.gas * size).tolist(), blend_mm=8.0)
     level = grid.axes()[1] - np.float32(bubble[1] + 14.0)
-    gas = np.maximum(smooth_max(np.maximum(gas, stomach + 3.5), diaphragm + 6.0, 4.0), np.broadcast_to(level, gas.shape))
-    colon = blob(((96, -104, top - 44), (24, 28, 20)), ((74, -138, top - 72), (40, 18, 18)), ((-20, -140, right - 108), (80, 18, 20)), blend=8)
+    gas = np.maximum(
+        smooth_max(np.maximum(gas, stomach + 3.5), diaphragm + 6.0, 4.0), np.broadcast_to(level, gas.shape)
+    )
+    colon = blob(
+        ((96, -104, top - 44), (24, 28, 20)),
+        ((74, -138, top - 72), (40, 18, 18)),
+        ((-20, -140, right - 108), (80, 18, 20)),
+        blend=8,
+    )
     for _ in range(14):
         center = np.array([rng.uniform(50, 108), rng.uniform(-140, -92), top - rng.uniform(36, 86)])
         radius = float(rng.uniform(5, 13)) * physique.gas

@@ -60,7 +60,7 @@ def _shape_arms(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.float32
         mirror = np.array([side, 1.0, 1.0])
         arm = physique.place(arm_path(physique) * mirror)
         # Deltoid round the humeral head, then the upper arm.
-        head = physique.place((HUMERUS_HEAD + [2.0, 4.0, 6.0]) * mirror)
+        head = physique.place((HUMERUS_HEAD + np.array([2.0, 4.0, 6.0])) * mirror)
         radii = np.array([34.0, 40.0, 42.0]) * size * physique.muscle
         grid.add_ellipsoid(muscle, head.tolist(), radii.tolist(), blend_mm=20.0)
         grid.add_chain(muscle, arm, np.array([34.0, 34.0, 29.0]) * size * physique.muscle, blend_mm=20.0)
@@ -96,10 +96,10 @@ def _shape_breasts(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.floa
     grow = physique.breast * physique.size
     for side in (-1.0, 1.0):
         # Supine breasts flatten and slide to the side.
-        center = physique.place(np.array([side * 68.0, -164.0, -50.0]))
-        grid.add_ellipsoid(breast, center.tolist(), (np.array([52.0, 32.0, 52.0]) * grow).tolist())
+        center = physique.place(np.array([side * 70.0, -170.0, -52.0]))
+        grid.add_ellipsoid(breast, center.tolist(), (np.array([55.0, 38.0, 54.0]) * grow).tolist())
         middle = center + np.array([side * 6.0, -12.0, -6.0]) * grow
-        grid.add_ellipsoid(gland, middle.tolist(), (np.array([32.0, 14.0, 32.0]) * grow).tolist())
+        grid.add_ellipsoid(gland, middle.tolist(), (np.array([34.0, 18.0, 34.0]) * grow).tolist())
     return breast, np.maximum(gland, breast + 6.0).astype(np.float32)
 
 

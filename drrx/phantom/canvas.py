@@ -112,7 +112,8 @@ class Canvas:
         raster.paint_fields(
             self.hu, self.labels, first, last, self.origin_mm, self.spacing_mm, np.stack(fields),
             np.array(signs, np.float32), np.array(offsets, np.float32), np.array(grid.origin_mm), grid.step_mm,
-            np.float32(0.0 if hu is None else hu), hu is not None, -1 if label is None else int(label), np.float32(self.edge_mm),
+            np.float32(0.0 if hu is None else hu), hu is not None, -1 if label is None else int(label),
+            np.float32(self.edge_mm),
         )  # fmt: skip
 
     def paint_tubes(
@@ -172,9 +173,7 @@ class Canvas:
         table[list(over)] = True
         raster.paint_cover(self.hu, self.labels, cover, low, np.float32(hu), int(label), table)
 
-    def add_texture(
-        self, grid: FieldGrid, texture: NDArray[np.float32], gain_hu: dict[Label, float]
-    ) -> None:
+    def add_texture(self, grid: FieldGrid, texture: NDArray[np.float32], gain_hu: dict[Label, float]) -> None:
         """Add a coarse texture of unit variance, scaled by ``gain_hu`` per label."""
         gain = np.zeros(256, np.float32)
         for label, scale in gain_hu.items():

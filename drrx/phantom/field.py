@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-FAR_MM = 40.0
+FAR_MM = 90.0
 
 
 @dataclass(frozen=True, eq=False)

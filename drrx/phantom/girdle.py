@@ -17,7 +17,9 @@ _CLAVICLE_WIDE = np.array([10.0, 9.0, 6.4, 6.0, 6.0, 7.0, 8.4, 8.0])
 HUMERUS_HEAD = np.array([130.0, -60.0, 92.0])
 # Medial and lateral border of the blade from the lower to the upper angle.
 _MEDIAL = np.array([[113, -24, -62], [100, -2, -36], [84, 12, -6], [70, 18, 24], [60, 19, 50], [56, 10, 76]], float)
-_LATERAL = np.array([[116, -27, -62], [120, -33, -36], [121, -38, -6], [120, -43, 24], [118, -48, 52], [100, -40, 84]], float)
+_LATERAL = np.array(
+    [[117, -27, -62], [123, -33, -36], [125, -38, -6], [123, -43, 24], [119, -48, 52], [100, -40, 84]], float
+)
 
 
 def arm_path(physique: Physique) -> NDArray[np.float64]:
@@ -62,15 +64,22 @@ def _paint_scapula(canvas: Canvas, physique: Physique, side: float, lift: NDArra
         # The blade is hollow towards the ribs and thickest at its lateral border.
         row[:, 1] += 7.0 * np.sin(np.pi * part[:, 0])
         row = physique.place(_mirror(row, side) + lift)
-        thick = np.interp(part[:, 0], [0, 0.1, 0.25, 0.75, 0.9, 1.0], [2.6, 1.6, 1.2, 1.5, 4.2, 5.2])
+        thick = np.interp(part[:, 0], [0, 0.1, 0.25, 0.75, 0.9, 1.0], [3.0, 1.8, 1.3, 1.6, 4.6, 5.8])
         across = np.array([side * 0.62, 0.78, 0.0])
         tubes.append(Tubes(row, thick, np.full(9, 4.5), np.broadcast_to(across, row.shape)))
-    place = lambda points: physique.place(_mirror(np.array(points, float), side) + lift)  # noqa: E731
-    ridge = smooth_path(place([[62, 18, 44], [80, 17, 56], [98, 10, 74], [112, -6, 94], [122, -24, 107], [118, -38, 108]]), 3.0)
+
+    def place(points: list[list[float]]) -> NDArray[np.float64]:
+        return physique.place(_mirror(np.array(points, float), side) + lift)
+
+    ridge = smooth_path(
+        place([[62, 18, 44], [80, 17, 56], [98, 10, 74], [112, -6, 94], [122, -24, 107], [118, -38, 108]]), 3.0
+    )
     tall = np.linspace(2.5, 8.0, len(ridge))
     tubes.append(Tubes(ridge, np.linspace(1.8, 4.0, len(ridge)), tall, np.broadcast_to([0.0, 0.5, 0.9], ridge.shape)))
     neck = place([[108, -42, 58], [116, -50, 68], [119, -54, 78]])
-    tubes.append(Tubes(neck, np.array([5.0, 8.0, 7.0]), np.array([12.0, 15.0, 15.0]), np.broadcast_to([0, 1.0, 0], neck.shape)))
+    tubes.append(
+        Tubes(neck, np.array([5.0, 8.0, 7.0]), np.array([12.0, 15.0, 15.0]), np.broadcast_to([0, 1.0, 0], neck.shape))
+    )
     coracoid = smooth_path(place([[112, -54, 84], [108, -66, 94], [106, -80, 92], [110, -90, 86]]), 3.0)
     tubes.append(Tubes.round(coracoid, np.linspace(6.5, 4.6, len(coracoid))))
     canvas.paint_tubes(tubes, shell_hu=1000 * physique.bone, core_hu=260 * physique.bone, shell_mm=1.4)

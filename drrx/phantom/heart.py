@@ -44,16 +44,20 @@ LEFT_BRONCHUS = np.array([[-3, -69, -2], [8, -67, -15], [22, -63, -27], [35, -58
 _CAVA = np.array([[-18, -106, 40], [-19, -102, 20], [-18, -98, -5], [-17, -98, -32]], float)
 _RIGHT_BRACHIOCEPHALIC = np.array([[-18, -106, 38], [-22, -108, 60], [-34, -106, 78]], float)
 _LEFT_BRACHIOCEPHALIC = np.array([[-16, -108, 40], [2, -114, 50], [20, -110, 64], [32, -106, 78]], float)
-_INFERIOR_CAVA = np.array([[-14, -92, -70], [-17, -88, -95], [-16, -80, -130], [-14, -76, -190], [-12, -80, -240]], float)
+_INFERIOR_CAVA = np.array(
+    [[-14, -92, -70], [-17, -88, -95], [-16, -80, -130], [-14, -76, -190], [-12, -80, -240]], float
+)
 _ARTERIES = (
-    np.array([[0, -100, 36], [-8, -104, 56], [-20, -100, 76], [-22, -98, 110]], float),  # brachiocephalic, right carotid
+    np.array(
+        [[0, -100, 36], [-8, -104, 56], [-20, -100, 76], [-22, -98, 110]], float
+    ),  # brachiocephalic, right carotid
     np.array([[-18, -100, 72], [-34, -92, 84], [-56, -90, 84], [-80, -84, 80]], float),  # right subclavian
     np.array([[8, -88, 44], [12, -94, 66], [20, -98, 110]], float),  # left carotid
     np.array([[17, -74, 44], [24, -78, 68], [36, -84, 84], [58, -88, 86], [84, -82, 82]], float),  # left subclavian
 )
 _ESOPHAGUS = np.array(
-    [[2, -90, 110], [4, -80, 86], [5, -70, 55], [5, -60, 20], [6, -54, -10], [8, -50, -40], [12, -56, -70], [20, -68, -95],
-     [30, -84, -112]], float
+    [[2, -90, 110], [4, -80, 86], [5, -70, 55], [5, -60, 20], [6, -54, -10], [8, -50, -40], [12, -56, -70],
+     [20, -68, -95], [30, -84, -112]], float
 )  # fmt: skip
 _THYROID = np.array([[-17, -106, 104], [-12, -112, 92], [12, -112, 92], [17, -106, 104]], float)
 
@@ -116,11 +120,25 @@ def shape_mediastinum(grid: FieldGrid, physique: Physique) -> Mediastinum:
     return Mediastinum(region, heart, blood, esophagus)
 
 
+def septum_x(y: NDArray[Any], z: NDArray[Any]) -> NDArray[Any]:
+    """Return reference x in mm where right and left lung face each other.
+
+    In front it runs aslant from the sternum to the left, so that it shows on a film as a short faint line or not at
+    all; behind it follows the oesophagus.
+    """
+    front = np.where(z > -20, 2.0, 2.0 - 0.12 * (z + 20)) + 0.4 * (np.minimum(y, -80.0) + 128.0)
+    behind = np.interp(z, [-120, -60, 0, 100], [13.0, 8.0, 5.0, 4.0])
+    share = np.clip((y + 110.0) / 35.0, 0.0, 1.0)
+    return np.asarray(front + share * (behind - front))
+
+
 def _shape_heart(grid: FieldGrid, physique: Physique) -> NDArray[np.float32]:
     heart, grow = grid.empty(), physique.heart * physique.size
     for center, radii, turn_deg in _CHAMBERS:
         turn = np.radians(turn_deg + physique.heart_tilt_deg * -1.0 * (turn_deg > 0))
-        axes = np.array([[np.cos(turn), -0.35 * np.sin(turn), -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]])
+        axes = np.array(
+            [[np.cos(turn), -0.35 * np.sin(turn), -np.sin(turn)], [0, 1, 0], [np.sin(turn), 0, np.cos(turn)]]
+        )
         axes[0] /= np.linalg.norm(axes[0])
         axes[1] = np.cross(axes[2], axes[0])
         axes[1] /= np.linalg.norm(axes[1])
@@ -144,22 +162,23 @@ def _shape_region(
     for path in (TRACHEA, RIGHT_BRONCHUS, LEFT_BRONCHUS):
         grid.add_chain(region, place(path), (11.5 if path is TRACHEA else 9.5) * size, blend_mm=blend)
     centers, sizes = spine_centers(physique), body_sizes() * size
-    grid.add_chain(region, centers + [0, 1.0, 0], sizes[:, 0] + 2.0, blend_mm=12.0)
+    grid.add_chain(region, centers + np.array([0.0, 1.0, 0.0]), sizes[:, 0] + 2.0, blend_mm=12.0)
     back = centers + np.stack([np.zeros(len(sizes)), sizes[:, 1] + 14.0, np.zeros(len(sizes))], axis=1)
     grid.add_chain(region, back, 21.0 * size, blend_mm=6.0)
     x, y, z = physique.to_reference(*grid.axes())
     # Retrosternal septum (thymus, fat): wider above, a line in the middle, wide again at the heart.
-    # It runs aslant from the sternum to the left, so that it shows as a short faint line or not at all.
-    lean = np.where(z > -20, 2.0, 2.0 - 0.12 * (z + 20)) + 0.5 * (y + 128.0)
+    middle = septum_x(y, z)
     half = 2.0 + 14.0 / (1.0 + np.exp(-(z - 52.0) / 8.0)) + 5.0 * np.clip((y + 110.0) / 30.0, 0.0, 1.0)
-    front = np.maximum(np.abs(x - lean) - half, y + 70.0)
+    front = np.maximum(np.abs(x - middle) - half, y + 70.0)
     # Behind the heart and the trachea the lungs nearly meet in front of the spine, on the oesophagus.
-    septum = np.interp(z, [-120, -60, 0, 100], [13.0, 8.0, 5.0, 4.0])
-    behind = np.maximum(np.abs(x - septum) - 7.0, -(y + 85.0))
+    behind = np.maximum(np.abs(x - middle) - 7.0, -(y + 85.0))
     for slab in (front, behind):
         region = smooth_min(region, np.clip(slab * physique.scale_x, -40, 40), 9.0)
     # Fat pads at the angles of heart and diaphragm.
     floor = physique.dome_drop_mm
-    for center, radii in (((66.0, -130.0, floor - 18), (20.0, 17.0, 13.0)), ((-30.0, -128.0, floor - 8), (14.0, 18.0, 12.0))):
+    for center, radii in (
+        ((66.0, -130.0, floor - 18), (20.0, 17.0, 13.0)),
+        ((-30.0, -128.0, floor - 8), (14.0, 18.0, 12.0)),
+    ):
         grid.add_ellipsoid(region, place(np.array(center)).tolist(), radii, blend_mm=8.0)
     return region.astype(np.float32)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from drrx.phantom.canvas import Canvas
 from drrx.phantom.field import FieldGrid
+from drrx.phantom.heart import septum_x
 from drrx.phantom.physique import Physique
 from drrx.records.anatomy import Label
 
@@ -25,7 +26,7 @@ class Lungs:
     oblique, horizontal
         Distance above the oblique fissure (both sides) and above the horizontal fissure (right).
     left
-        Positive on the patient's left of the midline.
+        Positive on the patient's left of the septum between the lungs.
     """
 
     walls: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -59,13 +60,14 @@ def shape_lungs(
 ) -> Lungs:
     """Shape the lungs: inside the cage, outside the mediastinum, above the diaphragm."""
     x, y, z = physique.to_reference(*grid.axes())
+    left = np.broadcast_to(x - septum_x(y, z), grid.shape)
     x = np.broadcast_to(x, grid.shape)
     tilt = np.where(x < 0, 1.02, 1.10)
     bulge = 4.0 * np.sin(np.abs(x) / 32.0)
     oblique = z - (_OBLIQUE_LIFT_MM + tilt * y + bulge)
     horizontal = z - (_HORIZONTAL_Z_MM + 0.06 * (y + 110.0) - 0.03 * (np.abs(x) - 50.0) + 2.0 * np.sin(x / 21.0))
     return Lungs(
-        (cage, -region, -diaphragm), grid.to_distance(oblique), grid.to_distance(horizontal), x.astype(np.float32)
+        (cage, -region, -diaphragm), grid.to_distance(oblique), grid.to_distance(horizontal), left.astype(np.float32)
     )
 
 

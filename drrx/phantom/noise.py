@@ -19,8 +19,8 @@ def make_texture(grid: FieldGrid, rng: np.random.Generator, correlation_mm: floa
 def add_noise(canvas: Canvas, rng: np.random.Generator, sd_hu: float) -> None:
     """Add scanner noise to the CT: correlated in the slice, stronger where much body lies in the beam's way.
 
-    The noise is white noise smoothed in plane over about one voxel of 0.9 mm and less along z. Its standard deviation is ``sd_hu`` in a
-    chest slice; slices with more bone and muscle (shoulders) have more, air outside the body less.
+    It is white noise smoothed over about one voxel of 0.9 mm. Its standard deviation is ``sd_hu`` in a chest slice;
+    slices with more bone and muscle (shoulders) have more, air outside the body less.
     """
     if sd_hu <= 0:
         return

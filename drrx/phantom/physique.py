@@ -22,7 +22,8 @@ class Physique:
 
     The *reference body* is a fixed small adult thorax: x to the patient's left with 0 in the midline, y to the back
     with 0 near the front of the spinal canal at T7, z to the head with 0 below the middle of T6. ``place`` maps it to
-    this phantom's LPS world: ``world = scale * reference`` plus a sideways bend and a change of kyphosis.
+    this phantom's LPS world: ``world = scale * reference`` plus a sideways bend and a change of kyphosis, then
+    the small turn and lean of a body that does not lie quite straight.
     """
 
     sex: Literal["female", "male"]
@@ -32,6 +33,8 @@ class Physique:
     scale_y: float
     scale_z: float
     kyphosis: float
+    turn_deg: float
+    lean_deg: float
     bend_mm: float
     bend_phase: float
     fat_mm: float
@@ -63,17 +66,26 @@ class Physique:
         spine = np.interp(z_ref, VERTEBRA_Z_MM[::-1], VERTEBRA_Y_MM[::-1])
         return (self.kyphosis - 1.0) * (spine + 25.0) * self.scale_y
 
+    def _rotation(self) -> NDArray[np.float64]:
+        turn, lean = np.radians(self.turn_deg), np.radians(self.lean_deg)
+        about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        about_y = np.array([[np.cos(lean), 0, np.sin(lean)], [0, 1, 0], [-np.sin(lean), 0, np.cos(lean)]])
+        return np.asarray(about_z @ about_y)
+
     def place(self, points_ref_mm: NDArray[Any]) -> NDArray[np.float64]:
         """Map reference points ``(..., 3)`` (x, y, z in mm) to world points ``(..., 3)`` in LPS mm."""
         points = np.asarray(points_ref_mm, dtype=np.float64)
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
         back = (y + 165.0) / 180.0
-        return np.stack(
+        upright = np.stack(
             [x * self.scale_x + self._bend(z), y * self.scale_y + back * self._shift(z), z * self.scale_z], axis=-1
         )
+        return np.asarray(upright @ self._rotation().T)
 
     def to_reference(self, x: NDArray[Any], y: NDArray[Any], z: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Map broadcastable world coordinates in mm to reference coordinates; inverse of ``place``."""
+        turn = self._rotation()
+        x, y, z = (turn[0, i] * x + turn[1, i] * y + turn[2, i] * z for i in range(3))
         z_ref = z / self.scale_z
         shift = self._shift(z_ref)
         y_ref = (y - shift * (165.0 / 180.0)) / (self.scale_y + shift / 180.0)
@@ -89,7 +101,7 @@ def draw_physique(rng: np.random.Generator, sex: str) -> Physique:
     coin = rng.random()
     male = coin < 0.5 if sex == "drawn" else sex == "male"
     # Every trait is drawn whatever the sex, so that the stream of numbers never shifts.
-    normal = np.clip(rng.standard_normal(16), -2.0, 2.0)
+    normal = np.clip(rng.standard_normal(20), -2.0, 2.0)
     flat = rng.random(12)
     stature = (1755.0 if male else 1630.0) + 65.0 * normal[0]
     length = stature / (1700.0 if male else 1650.0)
@@ -102,6 +114,8 @@ def draw_physique(rng: np.random.Generator, sex: str) -> Physique:
         scale_y=(1.02 if male else 0.94) * (1 + 0.04 * normal[4] + 0.03 * heavy) * length**0.3,
         scale_z=(1.10 if male else 1.03) * (1 + 0.025 * normal[5]) * length**0.7,
         kyphosis=float(np.clip(0.72 + 0.13 * normal[6] + 0.15 * (flat[0] - 0.3), 0.5, 1.1)),
+        turn_deg=1.5 * normal[15],
+        lean_deg=0.9 * normal[16],
         bend_mm=2.2 * normal[7],
         bend_phase=float(2 * np.pi * flat[1]),
         fat_mm=(11.0 if male else 15.0) * float(np.exp(0.38 * heavy + 0.08 * normal[8])),
@@ -117,6 +131,6 @@ def draw_physique(rng: np.random.Generator, sex: str) -> Physique:
         vessel=float(1.0 + 0.12 * (2 * flat[5] - 1)),
         nodularity=float(0.06 + 0.12 * flat[6]),
         breast=float(0.0 if male else 0.75 + 0.35 * flat[7] + 0.18 * heavy),
-        arm_deg=float(8.0 + 10.0 * flat[8]),
+        arm_deg=float(3.0 + 8.0 * flat[8]),
         gas=float(0.75 + 0.5 * flat[9]),
     )

@@ -6,11 +6,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-_jit = nb.njit(cache=True, fastmath=True, nogil=True)
+_jit: Any = nb.njit(cache=True, fastmath=True, nogil=True)
 
 
 @_jit
-def sample_row(field, origin, step, z, y, row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def sample_row(field, origin, step, z, y, row):  # type: ignore[no-untyped-def]  # noqa: D103
     # Interpolate a coarse field [z, y, x] along one line of constant z, y (world mm) into ``row``.
     nz, ny, nx = field.shape
     fz = min(max((z - origin[2]) / step, 0.0), nz - 1.001)
@@ -24,8 +24,22 @@ def sample_row(field, origin, step, z, y, row):  # type: ignore[no-untyped-def] 
 
 
 @_jit
-def paint_fields(  # type: ignore[no-untyped-def]  # noqa: ANN201, D103
-    hu, labels, low, high, origin, spacing, fields, signs, offsets, f_origin, f_step, value, mix, label, width  # noqa: ANN001
+def paint_fields(  # type: ignore[no-untyped-def]  # noqa: D103
+    hu,
+    labels,
+    low,
+    high,
+    origin,
+    spacing,
+    fields,
+    signs,
+    offsets,
+    f_origin,
+    f_step,
+    value,
+    mix,
+    label,
+    width,
 ):
     # Paint ``value`` where the largest of sign * field + offset (mm) is negative; edges share voxels over ``width`` mm.
     count, nx = fields.shape[0], fields.shape[3]
@@ -55,7 +69,7 @@ def paint_fields(  # type: ignore[no-untyped-def]  # noqa: ANN201, D103
 
 
 @_jit
-def stamp_tubes(gap, origin, spacing, starts, ends, thick, wide, thick_axes, wide_axes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def stamp_tubes(gap, origin, spacing, starts, ends, thick, wide, thick_axes, wide_axes):  # type: ignore[no-untyped-def]  # noqa: D103
     # Keep in ``gap`` [z, y, x] the least distance (mm, first order) to tubes of elliptic section.
     # thick, wide: (n, 2) half sizes at start and end along thick_axes, wide_axes (n, 3), both normal to the tube.
     nz, ny, nx = gap.shape
@@ -92,7 +106,7 @@ def stamp_tubes(gap, origin, spacing, starts, ends, thick, wide, thick_axes, wid
 
 
 @_jit
-def paint_gap(hu, labels, gap, low, outer, inner, shell_mm, width, label):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def paint_gap(hu, labels, gap, low, outer, inner, shell_mm, width, label):  # type: ignore[no-untyped-def]  # noqa: D103
     # Paint a distance box at voxel ``low``: ``outer`` HU in a shell of shell_mm, ``inner`` HU below it.
     for k in range(gap.shape[0]):
         for j in range(gap.shape[1]):
@@ -110,7 +124,7 @@ def paint_gap(hu, labels, gap, low, outer, inner, shell_mm, width, label):  # ty
 
 
 @_jit
-def stamp_vessels(cover, origin, spacing, starts, ends, radii, width):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def stamp_vessels(cover, origin, spacing, starts, ends, radii, width):  # type: ignore[no-untyped-def]  # noqa: D103
     # Keep in ``cover`` [z, y, x] the largest share of a voxel that round cones fill.
     # A tube thinner than a voxel keeps its cross-section: it is drawn wider and fainter.
     nz, ny, nx = cover.shape
@@ -140,7 +154,7 @@ def stamp_vessels(cover, origin, spacing, starts, ends, radii, width):  # type: 
 
 
 @_jit
-def paint_cover(hu, labels, cover, low, value, label, over):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def paint_cover(hu, labels, cover, low, value, label, over):  # type: ignore[no-untyped-def]  # noqa: D103
     # Paint ``value`` by share ``cover``; labels change only where over[label] is true.
     for k in range(cover.shape[0]):
         for j in range(cover.shape[1]):
@@ -155,7 +169,7 @@ def paint_cover(hu, labels, cover, low, value, label, over):  # type: ignore[no-
 
 
 @_jit
-def add_texture(hu, labels, origin, spacing, field, f_origin, f_step, gain):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def add_texture(hu, labels, origin, spacing, field, f_origin, f_step, gain):  # type: ignore[no-untyped-def]  # noqa: D103
     # Add gain[label] * (coarse texture interpolated) to the CT.
     nx = field.shape[2]
     row = np.zeros(nx, np.float32)

@@ -12,28 +12,33 @@ from drrx.phantom.physique import VERTEBRA_NAMES, VERTEBRA_Y_MM, VERTEBRA_Z_MM, 
 _STERNUM = np.array(
     [
         [70, 21, -136, 11], [64, 27, -139, 12], [54, 24, -144, 11], [42, 14, -150, 9], [34, 13, -154, 9],
-        [10, 15, -160, 9], [-15, 17, -165, 9], [-38, 18, -169, 8], [-52, 13, -171, 7], [-64, 7, -171, 5], [-76, 4, -170, 4],
+        [10, 15, -160, 9], [-15, 17, -165, 9], [-38, 18, -169, 8], [-52, 13, -171, 7], [-64, 7, -171, 5],
+        [-76, 4, -170, 4],
     ],
     float,
 )  # fmt: skip
 
 
 def smooth_path(knots: NDArray[np.float64], step_mm: float) -> NDArray[np.float64]:
-    """Return points about ``step_mm`` apart on a cubic spline through ``knots`` ``(n, d)`` (first three are x, y, z)."""
+    """Return points about ``step_mm`` apart on a cubic spline through ``knots`` ``(n, d)``: x, y, z, anything."""
     chord = np.linalg.norm(np.diff(knots[:, :3], axis=0), axis=1)
     place = np.concatenate([[0.0], np.cumsum(chord)])
     spline = make_interp_spline(place, knots, k=min(3, len(knots) - 1))
     return np.asarray(spline(np.linspace(0.0, place[-1], max(int(place[-1] / step_mm), 2))))
 
 
-def rib_path(physique: Physique, rib: int, side: float) -> NDArray[np.float64]:
-    """Return the centre line ``(n, 3)`` of a rib from head to front end, reference mm; ``side`` is +1 on the left."""
+def rib_path(physique: Physique, rib: int, side: float, sag_mm: float = 0.0) -> NDArray[np.float64]:
+    """Return the centre line ``(n, 3)`` of a rib from head to front end, reference mm.
+
+    ``side`` is +1 on the left; ``sag_mm`` lowers the front end.
+    """
     level = VERTEBRA_NAMES.index("T1") + rib
     body_z, body_y = VERTEBRA_Z_MM[level], VERTEBRA_Y_MM[level]
     angles = np.arange(24.0, RIB_TABLE[rib, 3] + 0.1, 6.0)
     start = 36.0 if rib == 0 else (30.0 if rib == 1 else 24.0)
     angles = angles[angles >= start]
-    wall = wall_point(physique, angles, rib_height(physique, rib, angles), side, 5.0)
+    height = rib_height(physique, rib, angles) - sag_mm * (angles - angles[0]) / 110.0
+    wall = wall_point(physique, angles, height, side, 5.0)
     lift = 7.0 if rib < 10 else 2.0
     head = np.array([side * 17.0, body_y + 9.0, body_z + lift])
     tubercle = np.array([side * 30.0, body_y + 22.0, (body_z + lift + wall[0, 2]) / 2 + 1.0])
@@ -46,18 +51,16 @@ def paint_ribs(canvas: Canvas, physique: Physique, rng: np.random.Generator) -> 
     """Paint twelve pairs of ribs and their cartilage."""
     for rib in range(12):
         for side in (-1.0, 1.0):
-            path = rib_path(physique, rib, side)
+            path = rib_path(physique, rib, side, 2.0 * rng.standard_normal())
             world = physique.place(path)
             _paint_cartilage(canvas, physique, rib, side, path, rng)
             part = np.linspace(0.0, 1.0, len(world))
-            scale = physique.size ** 0.5 * (1.0 + 0.05 * rng.standard_normal()) * (0.86 if rib in (0, 11) else 1.0)
+            scale = physique.size**0.5 * (1.0 + 0.05 * rng.standard_normal()) * (0.86 if rib in (0, 11) else 1.0)
             # Rounder at the back, flat and broad at the front.
             thick = scale * np.interp(part, [0, 0.1, 0.3, 0.8, 1], [4.2, 3.7, 3.7, 3.2, 3.1])
             wide = scale * np.interp(part, [0, 0.08, 0.2, 0.6, 0.9, 1], [4.8, 4.2, 5.9, 6.3, 6.9, 7.4])
             tube = Tubes(world, thick, wide, _rib_axes(path, rib, side))
-            canvas.paint_tubes(
-                [tube], shell_hu=1120 * physique.bone, core_hu=290 * physique.bone, shell_mm=1.0
-            )
+            canvas.paint_tubes([tube], shell_hu=1120 * physique.bone, core_hu=290 * physique.bone, shell_mm=1.0)
 
 
 def _rib_axes(path: NDArray[np.float64], rib: int, side: float) -> NDArray[np.float64]:

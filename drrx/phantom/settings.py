@@ -15,10 +15,10 @@ class MakePhantomSettings:
     in_plane_mm: float = Field(default=0.9, ge=0.5, le=8.0, description="row and column spacing of the CT in mm")
     slice_mm: float = Field(default=1.5, ge=0.5, le=8.0, description="slice spacing of the CT in mm")
     width_mm: float = Field(
-        default=430.0, ge=380.0, le=600.0, description="extent from the patient's right to left in mm"
+        default=440.0, ge=380.0, le=600.0, description="extent from the patient's right to left in mm"
     )
     depth_mm: float = Field(
-        default=310.0, ge=300.0, le=500.0, description="extent from front to back in mm, table included"
+        default=312.0, ge=300.0, le=500.0, description="extent from front to back in mm, table included"
     )
     height_mm: float = Field(default=414.0, ge=340.0, le=600.0, description="extent from foot end to head end in mm")
     noise_sd_hu: float = Field(

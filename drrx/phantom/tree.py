@@ -25,20 +25,26 @@ class Tree:
         ``(n,)`` index of the parent branch, -1 for branch 0.
     loads
         ``(n,)`` number of branches that hang on a branch, itself included.
+    trunk_mm
+        ``(m, 3)`` world points of the stem that leads to branch 0.
     """
 
     starts_mm: NDArray[np.float64]
     ends_mm: NDArray[np.float64]
     parents: NDArray[np.int64]
     loads: NDArray[np.float64]
+    trunk_mm: NDArray[np.float64]
 
     def radii(self, root_mm: float, exponent: float) -> NDArray[np.float64]:
         """Return radii from Murray's rule ``r ** exponent ~ load``, in mm."""
         return np.asarray(root_mm * (self.loads / self.loads[0]) ** (1.0 / exponent))
 
 
-@nb.njit(cache=True, fastmath=True)
-def _join(points, direction, balance, turn, parents, order):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+_jit: Any = nb.njit(cache=True, fastmath=True)
+
+
+@_jit
+def _join(points, direction, balance, turn, parents, order):  # type: ignore[no-untyped-def]
     # Prim's algorithm; point 0 is the root whose incoming direction is given.
     size = points.shape[0]
     cost = np.full(size, 1e18)
@@ -113,7 +119,7 @@ def grow_tree(
     for _ in range(smoothing):
         points[inner] = 0.5 * points[inner] + 0.25 * (points[parents[inner]] + points[heir[inner]])
     starts = np.where(parents[:, None] >= 0, points[np.maximum(parents, 0)], np.asarray(trunk_mm[-2]))
-    return Tree(starts, points, parents, loads)
+    return Tree(starts, points, parents, loads, np.asarray(trunk_mm, float))
 
 
 def curve(tree: Tree, radii_mm: NDArray[Any], pieces: int) -> tuple[NDArray[np.float64], ...]:

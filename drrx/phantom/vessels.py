@@ -36,6 +36,11 @@ _STEMS = {
     Label.LOBE_LEFT_LOWER: ([[44, -56, -14], [46, -54, -34], [50, -48, -58]], [[34, -62, -46], [44, -50, -62]]),
 }
 
+_AIRWAYS = (
+    (TRACHEA, (9.0, 9.0, 9.0, 9.0, 8.8, 8.6, 8.6)), (RIGHT_BRONCHUS, (7.6, 7.2, 6.6, 5.6)),
+    (LEFT_BRONCHUS, (7.0, 6.6, 6.2, 5.6)),
+)  # fmt: skip
+
 
 def lobe_points(
     grid: FieldGrid, lungs: Lungs, label: Label, margin_mm: float, count: int, rng: np.random.Generator
@@ -93,13 +98,13 @@ def paint_vessels(
         right = label in RIGHT_LUNG
         over = tuple(x for x in (RIGHT_LUNG if right else LEFT_LUNG) if x.name.startswith("LOBE"))
         vessel = Label.VESSEL_RIGHT if right else Label.VESSEL_LEFT
-        for tree, knots, root in zip(pair, _STEMS[label], (7.6, 7.0), strict=True):
+        for tree, root in zip(pair, (7.6, 7.0), strict=True):
             # A whole lung would hang on one root; a lobe's stem follows by Murray's rule.
             share = (2.0 * tree.loads[0] / total) ** (1 / 2.7)
             radii = tree.radii(root * share * physique.size * physique.vessel, 2.7)
             radii = radii * np.exp(physique.nodularity * rng.standard_normal(len(radii)))
             canvas.paint_vessels(*curve(tree, radii, 3), hu=BLOOD_HU, label=vessel, over=over)
-            stem = smooth_path(physique.place(np.asarray(knots, float)), 3.0)
+            stem = smooth_path(tree.trunk_mm, 3.0)
             width = np.full((len(stem) - 1, 2), radii[0])
             canvas.paint_vessels(stem[:-1], stem[1:], width, hu=BLOOD_HU, label=vessel, over=over)
 
@@ -112,11 +117,12 @@ def paint_hilar_vessels(canvas: Canvas, physique: Physique) -> None:
         (LEFT_HILUM, LEFT_VEIN_HILUM, LEFT_ARTERY, Label.VESSEL_LEFT, LEFT_LUNG),
     ):
         side = np.sign(hilum[0])
-        down = np.array([hilum + [0, 0, 4], hilum + [side * 6, 5, -16], hilum + [side * 7, 12, -36]])
-        central = smooth_path(physique.place(np.concatenate([artery[-2:], down[1:]])), 3.0)
+        down = hilum + np.array([[side * 6, 5, -16], [side * 7, 12, -36]])
+        central = smooth_path(physique.place(np.concatenate([artery[-2:], down])), 3.0)
         vessels = [(central, np.interp(np.linspace(0, 1, len(central)), [0, 0.3, 1], [9.0, 8.2, 6.2]) * size)]
-        superior = smooth_path(physique.place(np.stack([vein, vein + [side * 8, -10, 12], vein + [side * 14, -16, 24]])), 3.0)
-        inferior = smooth_path(physique.place(np.stack([vein + [0, 4, -8], vein + [side * 10, 12, -16]])), 3.0)
+        up = vein + np.array([[0, 0, 0], [side * 8, -10, 12], [side * 14, -16, 24]])
+        low = vein + np.array([[0, 4, -8], [side * 10, 12, -16]])
+        superior, inferior = (smooth_path(physique.place(knots), 3.0) for knots in (up, low))
         vessels += [(path, np.linspace(6.2, 4.6, len(path)) * size) for path in (superior, inferior)]
         for path, radii in vessels:
             pair = np.stack([radii[:-1], radii[1:]], axis=1)
@@ -126,13 +132,11 @@ def paint_hilar_vessels(canvas: Canvas, physique: Physique) -> None:
 def paint_airways(canvas: Canvas, physique: Physique, trees: dict[Label, tuple[Tree, Tree]]) -> None:
     """Paint trachea, main bronchi and the first bronchi beside the arteries: walls first, then the air in them."""
     grow = physique.size * (1.0 if physique.sex == "male" else 0.86)
-    tubes = []
-    for path, radii in ((TRACHEA, (9.0, 9.0, 9.0, 9.0, 8.8, 8.6, 8.6)), (RIGHT_BRONCHUS, (7.6, 7.2, 6.6, 5.6)),
-                        (LEFT_BRONCHUS, (7.0, 6.6, 6.2, 5.6))):  # fmt: skip
-        knots = smooth_path(np.column_stack([physique.place(path), np.array(radii) * grow]), 3.0)
+    tubes: list[tuple[NDArray[np.float64], ...]] = []
+    for path, calibers in _AIRWAYS:
+        knots = smooth_path(np.column_stack([physique.place(path), np.array(calibers) * grow]), 3.0)
         tubes.append((knots[:-1, :3], knots[1:, :3], np.stack([knots[:-1, 3], knots[1:, 3]], axis=1)))
-    for label, (artery, _) in trees.items():
-        tubes.append(_bronchi(physique, label, artery, grow))
+    tubes += [_bronchi(physique, label, artery, grow) for label, (artery, _) in trees.items()]
     starts, ends, radii = (np.concatenate(part) for part in zip(*tubes, strict=True))
     everything = tuple(Label)
     walls = radii + np.clip(0.16 * radii, 0.55, 1.4)
@@ -153,8 +157,7 @@ def _bronchi(physique: Physique, label: Label, artery: Tree, grow: float) -> tup
     after = (2.15 * widths[:, 1:] + 0.6) * away
     root = RIGHT_BRONCHUS[-1] if side < 0 else LEFT_BRONCHUS[-1]
     begin = physique.place(root)
-    first = (starts + shift)[: 1][None, 0]
-    stem = np.stack([begin, first[0]])
+    stem = np.stack([begin, (starts + shift)[0]])
     width = np.array([[5.2 * grow, share]])
     return (
         np.concatenate([stem[:1], (starts + shift)[pick]]), np.concatenate([stem[1:], (ends + after)[pick]]),

@@ -21,7 +21,7 @@ class Thorax:
     nodule: np.ndarray
 
 
-def make_thorax(spacing_mm=(4.0, 2.5, 2.5), size_mm=(320.0, 260.0, 360.0), lungs=True, table=True, noise_hu=15.0):
+def make_thorax(spacing_mm=(5.0, 3.0, 3.0), size_mm=(320.0, 260.0, 360.0), lungs=True, table=True, noise_hu=15.0):
     """Draw a trunk with two lungs, trachea, heart, spine, ribs-like shell, a pleural nodule and a table."""
     shape = tuple(round(size / mm) for size, mm in zip(size_mm, spacing_mm, strict=True))
     volume = Volume.from_spacing(np.zeros(shape, np.int16), spacing_mm, (-size_mm[2] / 2, -size_mm[1] / 2, -160.0))
@@ -34,10 +34,10 @@ def make_thorax(spacing_mm=(4.0, 2.5, 2.5), size_mm=(320.0, 260.0, 360.0), lungs
     body = (x / 165) ** 2 + ((y + 5) / 105) ** 2 <= 1
     right = ellipsoid((-70, 0, 10), (55, 75, 120)) & ~ellipsoid((-70, -10, -130), (62, 80, 80))
     left = ellipsoid((70, 0, 10), (55, 75, 120)) & ~ellipsoid((70, -10, -135), (62, 80, 80))
-    heart = ellipsoid((15, -20, -20), (52, 45, 55))
+    heart = ellipsoid((15, -20, 5), (52, 45, 75))
     right, left = right & ~heart, left & ~heart
     trachea = (x**2 + (y - 5) ** 2 <= 8.5**2) & (z > 30)
-    nodule = ellipsoid((-118, 0, 20), (10, 10, 10)) & right
+    nodule = ellipsoid((-115, 0, 20), (10, 10, 10)) & right
     spine = x**2 + ((y - 62) / 1.1) ** 2 <= 17**2
     shell = ((x / 145) ** 2 + ((y + 5) / 92) ** 2 >= 1) & ((x / 150) ** 2 + ((y + 5) / 96) ** 2 <= 1)
     bone = (spine | (shell & (np.mod(z, 24) < 8))) & body

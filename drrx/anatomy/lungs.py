@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from drrx.anatomy.coarse import Coarse
-from drrx.anatomy.morphology import Mask, close, crop_box, dilate, erode, label_sizes
+from drrx.anatomy.morphology import Mask, close, crop_box, dilate, label_sizes
 from drrx.errors import CaseRefused
 
 # Gas in bowel and stomach is emptier than lung; judged away from the rim, where partial volume hides it.
@@ -121,14 +121,32 @@ def _join_near(right: Mask, left: Mask, rest: Mask, coarse: Coarse) -> tuple[Mas
     return right, left
 
 
-def close_lungs(lungs: Lungs, allowed: Mask, coarse: Coarse, closing_mm: float) -> Lungs:
-    """Close each lung over vessels, hilum and nodules at the pleura; ``allowed`` is where it may grow."""
+def close_lungs(lungs: Lungs, allowed: Mask, coarse: Coarse, closing_mm: float, costal_mm: float) -> Lungs:
+    """Close each lung over vessels, hilum and nodules at the pleura; ``allowed`` is where it may grow.
+
+    A ball of ``closing_mm`` goes all around. At the chest wall, which is smooth, a wider disc of ``costal_mm`` in each
+    axial slice brings back broad-based nodules; not under the base of the lung.
+    """
     closed = []
     for own, other in ((lungs.right, lungs.left), (lungs.left, lungs.right)):
         smooth = ndimage.binary_fill_holes(close(own, closing_mm, coarse.spacing_mm))
-        closed.append(own | (smooth & allowed & ~other))
+        costal = _close_costal(own, costal_mm, coarse) if costal_mm > closing_mm else smooth
+        closed.append(own | ((smooth | costal) & allowed & ~other))
     both = closed[0] & closed[1] & ~lungs.both
     return Lungs(closed[0] & ~both, closed[1] & ~both)
+
+
+def _close_costal(lung: Mask, radius_mm: float, coarse: Coarse) -> Mask:
+    """Return the lung closed slice by slice on its lateral half, but not below its lowest voxel in a column."""
+    flat = (1e6, *coarse.spacing_mm[1:])  # slices infinitely far apart: distances stay within a slice
+    closed = close(lung, radius_mm, flat)
+    columns = np.arange(lung.shape[2])
+    middle = lung.shape[2] / 2
+    center = (lung.sum(axis=(0, 1)) * columns).sum() / max(lung.sum(), 1)
+    lateral = columns < center if center < middle else columns > center
+    over_base = np.logical_or.accumulate(lung, axis=0)
+    kept: Mask = closed & lateral[None, None, :] & over_base
+    return kept
 
 
 def split_mask(mask: Mask, coarse: Coarse, midline: NDArray[np.float64]) -> Lungs:
@@ -150,8 +168,3 @@ def split_mask(mask: Mask, coarse: Coarse, midline: NDArray[np.float64]) -> Lung
             needed="right and left lung", hint="Give a mask of both lungs, in the orientation of the CT.",
         )  # fmt: skip
     return Lungs(right, left)
-
-
-def find_rim(mask: Mask, coarse: Coarse, depth_mm: float) -> Mask:
-    """Return the outer layer of a mask."""
-    return mask & ~erode(mask, depth_mm, coarse.spacing_mm)

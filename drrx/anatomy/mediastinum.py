@@ -54,7 +54,7 @@ def _find_belly(lung: Mask, coarse: Coarse) -> tuple[Mask, float]:
     A column of voxels belongs to the base when the lung in it ends at about the height of the dome or lower; above
     the heart it ends higher.
     """
-    footprint = lung.any(axis=0)
+    footprint: Mask = np.asarray(lung.any(axis=0))
     lowest = np.where(footprint, lung.argmax(axis=0), lung.shape[0])
     inner = erode(footprint[None], FOOTPRINT_MM, coarse.spacing_mm)[0]
     inner = inner if inner.any() else footprint

@@ -63,7 +63,9 @@ def segment_anatomy(
     bone = find_bone(ct, coarse, body, contrast, settings.bone_hu)
     coarse_bone = coarse.shrink(bone)
     allowed = body & ~airways & ~coarse_bone
-    lungs = raw if lung_mask is not None else close_lungs(raw, allowed, coarse, settings.closing_mm)
+    lungs = raw
+    if lung_mask is None:
+        lungs = close_lungs(raw, allowed, coarse, settings.closing_mm, settings.costal_closing_mm)
     mediastinum = find_mediastinum(coarse, lungs, coarse_bone, body, midline, bool(contrast.any()))
     labels = np.zeros(ct.shape, dtype=np.uint8)
     labels[coarse.grow(body, SMOOTH_MM)] = Label.BODY

@@ -13,6 +13,9 @@ class SegmentAnatomySettings:
     closing_mm: float = Field(
         default=12.0, gt=0, le=30, description="ball that closes the lungs over vessels and nodules at the pleura, mm"
     )
+    costal_closing_mm: float = Field(
+        default=30.0, ge=0, le=60, description="disc that closes the lungs at the chest wall, mm (0: as closing_mm)"
+    )
     vessel_hu: float = Field(default=-500.0, ge=-800, le=0, description="vessels in the lung are brighter, HU")
     bone_hu: float = Field(default=180.0, ge=100, le=400, description="bone is brighter than this, HU")
     min_lungs_litre: float = Field(default=1.0, gt=0, description="both lungs together, litres (else NO_LUNGS)")

@@ -65,4 +65,6 @@ onsuccess:
 
 
 onerror:
-    print(tell_outcome())
+    print(
+        f"drrx: not finished. Run it again to go on; logs of the jobs in {RESULTS}/logs"
+    )

@@ -157,6 +157,7 @@ def test_a_failed_stage_is_taken_up_where_it_stopped(fresh):
     said = fresh.run("--keep-going", "--show-failed-logs", fails="compose_drr")
     assert said.returncode != 0
     assert "the stage says why" in said.stdout + said.stderr
+    assert "drrx: not finished. Run it again to go on; logs of the jobs in results/logs" in said.stdout + said.stderr
     assert fresh.planned() == {
         "compose_drr": 2, "restore_cxr": 2, "annotate_cxr": 2, "collect_dataset": 1, "all": 1
     }  # fmt: skip

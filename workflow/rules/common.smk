@@ -79,7 +79,7 @@ def tell_outcome():
     """One line: where the data set is and what became of the cases."""
     summary = Path(RESULTS, "summary.json")
     if not summary.exists():
-        return f"drrx: no data set yet. Logs of the jobs: {RESULTS}/logs"
+        return f"drrx: done as asked, no data set yet (run without a target for it); files in {RESULTS}"
     refused = read_json(summary).get("refused", [])
     names = ", ".join(f"{item['case']} ({item['code']})" for item in refused[:10])
     more = f" and {len(refused) - 10} more" if len(refused) > 10 else ""

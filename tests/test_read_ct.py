@@ -4,8 +4,11 @@ import json
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from scipy.spatial.transform import Rotation
 
 from drrx.cli import read_ct as command
@@ -134,6 +137,29 @@ def test_unused_bits_are_ignored(tmp_path, ct):
         data.PixelData = (stored | 0xA000).astype("<u2").tobytes()
         data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 11, 0
     assert_same(read_ct(write_slices(tmp_path / "s", slices), SMALL)[0], ct)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_lossless_compression_changes_nothing(tmp_path, ct, syntax):
+    slices = make_slices(ct.values, ct.world_from_index)
+    folder = write_slices(tmp_path / "s", slices)
+    for path in sorted(folder.iterdir()):
+        data = pydicom.dcmread(path)
+        data.compress(syntax, generate_instance_uid=False)
+        data.save_as(path)
+    assert_same(read_ct(folder, SMALL)[0], ct)
+
+
+def test_compression_without_decoder_is_named(tmp_path, ct):
+    folder = dicom(tmp_path, ct)
+    data = pydicom.dcmread(folder / "000.dcm")
+    data.PixelData = encapsulate([b"junk" * 20])
+    data["PixelData"].VR = "OB"
+    data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    data.save_as(folder / "000.dcm")
+    error = refused(folder)
+    assert error.code == "NO_DECODER"
+    assert JPEGLosslessSV1 in error.found
 
 
 # ---- repairs

@@ -22,6 +22,9 @@ from drrx.io.stream import make_corrupt
 from drrx.records.case import Correction, Fact
 from drrx.volume import Volume
 
+# The old JPEG processes (8 and 12 bit, lossless 14): CTs are rarely stored so, and their decoders can crash.
+NO_DECODER = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 57, 70))
+
 
 def read_dicom(path: Path, settings: ReadCtSettings, series_uid: str | None = None) -> Reading:
     """Read one CT series of a folder (or the series of one file) as LPS, padding filled, gaps interpolated.
@@ -88,12 +91,16 @@ def read_pixels(header: SliceHeader) -> tuple[NDArray[Any], Dataset, str]:
     CaseRefused
         ``CORRUPT_FILE`` (cut or damaged), ``NO_DECODER`` (a compression without a safe decoder), ``NOT_3D``.
     """
+    syntax = ""
     try:
         content = header.file.read_bytes()
         dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
         values = dataset.pixel_array
+        if values.dtype.itemsize * 8 < int(dataset.BitsStored):
+            raise TypeError(f"{values.dtype} pixels, {dataset.BitsStored} bits stored")
     except (Exception, RecursionError) as error:  # decoders raise many kinds on broken data
-        raise _make_pixel_error(header, error) from error
+        raise _make_pixel_error(header, error, syntax) from error
     if values.shape != (header.rows, header.columns):
         raise CaseRefused(
             "NOT_3D", where=header.name, found=f"pixels of shape {values.shape}",
@@ -102,10 +109,10 @@ def read_pixels(header: SliceHeader) -> tuple[NDArray[Any], Dataset, str]:
     return values, dataset, hashlib.sha256(content).hexdigest()
 
 
-def _make_pixel_error(header: SliceHeader, error: BaseException) -> CaseRefused:
-    if isinstance(error, (RuntimeError, NotImplementedError)) and "missing dependencies" in str(error):
+def _make_pixel_error(header: SliceHeader, error: BaseException, syntax: str) -> CaseRefused:
+    if syntax in NO_DECODER or (isinstance(error, RuntimeError) and "missing dependencies" in str(error)):
         return CaseRefused(
-            "NO_DECODER", where=header.name, found="a compression that drrx has no safe decoder for",
+            "NO_DECODER", where=header.name, found=f"a compression without a safe decoder (transfer syntax {syntax})",
             needed="uncompressed, RLE, JPEG-LS, JPEG 2000 or deflated pixels",
             hint="Decompress it first, for example with dcmdjpeg of DCMTK.",
         )  # fmt: skip

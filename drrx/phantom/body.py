@@ -14,9 +14,9 @@ from drrx.phantom.physique import Physique
 _TORSO_MM = np.array(
     [
         [260, 50, -150, -40], [165, 52, -134, -42], [150, 54, -130, -40], [136, 64, -128, -30], [122, 92, -127, -14],
-        [108, 122, -128, 2], [92, 138, -134, 16], [76, 144, -142, 26], [58, 147, -152, 34], [35, 146, -163, 40],
-        [10, 141, -171, 43], [-20, 136, -176, 43], [-55, 132, -180, 40], [-90, 130, -181, 34], [-130, 128, -178, 25],
-        [-170, 125, -172, 14], [-220, 121, -165, 5], [-290, 119, -160, 0],
+        [108, 123, -128, 2], [92, 140, -134, 16], [76, 147, -142, 26], [58, 151, -152, 34], [35, 151, -163, 40],
+        [10, 146, -171, 43], [-20, 140, -176, 43], [-55, 136, -180, 40], [-90, 133, -181, 34], [-130, 131, -178, 25],
+        [-170, 129, -172, 14], [-220, 127, -165, 5], [-290, 127, -160, 0],
     ],
     float,
 )  # fmt: skip
@@ -44,7 +44,7 @@ def shape_body(grid: FieldGrid, physique: Physique, cage: NDArray[np.float32]) -
     below = 30.0 * np.clip((z - 30.0) / 40.0, 0.0, 1.0)
     lean = smooth_min(lean, cage - (15.0 - below), 10.0)
     flank = np.clip((-z - 20.0) / 120.0, 0.0, 1.0)
-    fat = physique.fat_mm * (0.55 + 0.55 * flank + 0.35 * (y < -100) * flank)
+    fat = physique.fat_mm * (0.55 + 0.55 * flank + 0.35 * flank * np.clip((-y - 60.0) / 70.0, 0.0, 1.0))
     skin = (lean - fat).astype(np.float32)
     arms_muscle, arms_skin = _shape_arms(grid, physique)
     skin = smooth_min(skin, arms_skin, 26.0)
@@ -62,8 +62,8 @@ def _shape_arms(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.float32
         # Deltoid round the humeral head, then the upper arm.
         head = physique.place((HUMERUS_HEAD + np.array([2.0, 4.0, 6.0])) * mirror)
         radii = np.array([34.0, 40.0, 42.0]) * size * physique.muscle
-        grid.add_ellipsoid(muscle, head.tolist(), radii.tolist(), blend_mm=20.0)
-        grid.add_chain(muscle, arm, np.array([34.0, 34.0, 29.0]) * size * physique.muscle, blend_mm=20.0)
+        grid.add_ellipsoid(muscle, head.tolist(), radii.tolist(), blend_mm=20.0, reach_mm=65.0)
+        grid.add_chain(muscle, arm, np.array([34.0, 34.0, 29.0]) * size * physique.muscle, blend_mm=20.0, reach_mm=65.0)
     return muscle, muscle - np.float32(0.55 * physique.fat_mm + 2.0)
 
 
@@ -97,9 +97,9 @@ def _shape_breasts(grid: FieldGrid, physique: Physique) -> tuple[NDArray[np.floa
     for side in (-1.0, 1.0):
         # Supine breasts flatten and slide to the side.
         center = physique.place(np.array([side * 70.0, -170.0, -52.0]))
-        grid.add_ellipsoid(breast, center.tolist(), (np.array([55.0, 38.0, 54.0]) * grow).tolist())
-        middle = center + np.array([side * 6.0, -12.0, -6.0]) * grow
-        grid.add_ellipsoid(gland, middle.tolist(), (np.array([34.0, 18.0, 34.0]) * grow).tolist())
+        grid.add_ellipsoid(breast, center.tolist(), (np.array([58.0, 46.0, 57.0]) * grow).tolist())
+        middle = center + np.array([side * 5.0, -16.0, -5.0]) * grow
+        grid.add_ellipsoid(gland, middle.tolist(), (np.array([37.0, 22.0, 37.0]) * grow).tolist())
     return breast, np.maximum(gland, breast + 6.0).astype(np.float32)
 
 

@@ -41,7 +41,7 @@ def shape_cage(grid: FieldGrid, physique: Physique) -> NDArray[np.float32]:
     x, y, z = physique.to_reference(*grid.axes())
     wall = grid.to_distance(cage_level(physique, x, y, z))
     # Each apex is a dome of its own, highest 46 mm beside the midline and falling to the front along the first rib.
-    across = (np.abs(x) - 40.0) / 9.0
+    across = np.maximum((np.abs(x) - 40.0) / 9.0, -2.2)
     ceiling = APEX_MM - across**2 * np.where(across < 0, 2.4, 0.8) - np.maximum(-(y + 52.0), 0.0) ** 2 / 170.0
     roof = grid.to_distance(z - ceiling)
     return smooth_max(wall, roof, 5.0).astype(np.float32)

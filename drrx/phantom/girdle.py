@@ -48,7 +48,7 @@ def _paint_clavicle(canvas: Canvas, physique: Physique, side: float, lift: NDArr
     rise = np.linspace(0.0, 1.0, len(path))[:, None] * lift
     world = physique.place(path[:, :3] + rise)
     tube = Tubes(world, path[:, 3], path[:, 4], np.broadcast_to([0.0, 0.25, 1.0], world.shape))
-    canvas.paint_tubes([tube], shell_hu=950 * physique.bone, core_hu=230 * physique.bone, shell_mm=1.3)
+    canvas.paint_tubes([tube], shell_hu=1100 * physique.bone, core_hu=260 * physique.bone, shell_mm=1.4)
 
 
 def _paint_scapula(canvas: Canvas, physique: Physique, side: float, lift: NDArray[np.float64]) -> None:

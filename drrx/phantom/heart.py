@@ -59,6 +59,8 @@ _ESOPHAGUS = np.array(
     [[2, -90, 110], [4, -80, 86], [5, -70, 55], [5, -60, 20], [6, -54, -10], [8, -50, -40], [12, -56, -70],
      [20, -68, -95], [30, -84, -112]], float
 )  # fmt: skip
+_RIGHT_INLET = np.array([[-16, -98, 34], [-18, -92, 56], [-19, -84, 80], [-17, -80, 104]], float)
+_LEFT_INLET = np.array([[20, -66, 34], [21, -68, 58], [21, -68, 82], [19, -70, 104]], float)
 _THYROID = np.array([[-17, -106, 104], [-12, -112, 92], [12, -112, 92], [17, -106, 104]], float)
 
 
@@ -103,6 +105,8 @@ def shape_mediastinum(grid: FieldGrid, physique: Physique) -> Mediastinum:
     grid.add_ellipsoid(window, place(np.array([18.0, -78.0, 18.0])).tolist(), (15.0, 18.0, 20.0))
     # The thymus has turned to fat in front of the great vessels.
     grid.add_ellipsoid(window, place(np.array([7.0, -122.0, 16.0])).tolist(), (19.0, 17.0, 36.0), blend_mm=8.0)
+    # Lymph nodes, azygos vein and fat to the right of the trachea.
+    grid.add_ellipsoid(window, place(np.array([-19.0, -84.0, 8.0])).tolist(), (11.0, 15.0, 24.0), blend_mm=8.0)
     grid.add_chain(blood, place(PULMONARY_TRUNK), np.array([13, 14, 14, 13]) * size, blend_mm=4)
     for path, radii in (
         (RIGHT_ARTERY, (12, 11, 10, 8.5)), (LEFT_ARTERY, (13, 12.5, 11, 8.5)), (_CAVA, (9, 9.5, 9.5, 10)),
@@ -145,6 +149,11 @@ def _shape_heart(grid: FieldGrid, physique: Physique) -> NDArray[np.float32]:
         axes[2] = np.cross(axes[0], axes[1])
         middle = physique.place(scaled_heart(physique, np.array(center)))
         grid.add_ellipsoid(heart, middle.tolist(), (np.array(radii) * grow).tolist(), axes=axes, blend_mm=11.0)
+    # It lies on the diaphragm with its whole underside: below the apex it goes on, and the diaphragm cuts it.
+    floor = physique.place(scaled_heart(physique, np.array([30.0, -110.0, -82.0])))[2]
+    level = int(np.clip(round((floor - grid.origin_mm[2]) / grid.step_mm), 1, grid.shape[0] - 1))
+    below = grid.step_mm * np.arange(level, 0, -1, dtype=np.float32)[:, None, None]
+    heart[:level] = np.minimum(heart[:level], heart[level] + 0.15 * below)
     return heart
 
 
@@ -170,6 +179,9 @@ def _shape_region(
     middle = septum_x(y, z)
     half = 2.0 + 14.0 / (1.0 + np.exp(-(z - 52.0) / 8.0)) + 5.0 * np.clip((y + 110.0) / 30.0, 0.0, 1.0)
     front = np.maximum(np.abs(x - middle) - half, y + 70.0)
+    # Fat along the great vessels of the neck, up to the thoracic inlet.
+    for path in (_RIGHT_INLET, _LEFT_INLET):
+        grid.add_chain(region, place(path), np.array([9.0, 10.0, 10.0, 11.0]) * size, blend_mm=16.0)
     # Behind the heart and the trachea the lungs nearly meet in front of the spine, on the oesophagus.
     behind = np.maximum(np.abs(x - middle) - 7.0, -(y + 85.0))
     for slab in (front, behind):
@@ -178,7 +190,7 @@ def _shape_region(
     floor = physique.dome_drop_mm
     for center, radii in (
         ((66.0, -130.0, floor - 18), (20.0, 17.0, 13.0)),
-        ((-30.0, -128.0, floor - 8), (14.0, 18.0, 12.0)),
+        ((-31.0, -124.0, floor - 4), (17.0, 24.0, 10.0)),
     ):
-        grid.add_ellipsoid(region, place(np.array(center)).tolist(), radii, blend_mm=8.0)
+        grid.add_ellipsoid(region, place(np.array(center)).tolist(), radii, blend_mm=18.0)
     return region.astype(np.float32)

@@ -57,10 +57,10 @@ def paint_ribs(canvas: Canvas, physique: Physique, rng: np.random.Generator) -> 
             part = np.linspace(0.0, 1.0, len(world))
             scale = physique.size**0.5 * (1.0 + 0.05 * rng.standard_normal()) * (0.86 if rib in (0, 11) else 1.0)
             # Rounder at the back, flat and broad at the front.
-            thick = scale * np.interp(part, [0, 0.1, 0.3, 0.8, 1], [4.2, 3.7, 3.7, 3.2, 3.1])
-            wide = scale * np.interp(part, [0, 0.08, 0.2, 0.6, 0.9, 1], [4.8, 4.2, 5.9, 6.3, 6.9, 7.4])
+            thick = scale * np.interp(part, [0, 0.1, 0.22, 0.45, 0.8, 1], [3.6, 3.6, 4.0, 3.0, 3.0, 3.1])
+            wide = scale * np.interp(part, [0, 0.08, 0.2, 0.5, 0.9, 1], [4.2, 4.0, 6.2, 5.8, 6.7, 7.4])
             tube = Tubes(world, thick, wide, _rib_axes(path, rib, side))
-            canvas.paint_tubes([tube], shell_hu=1120 * physique.bone, core_hu=290 * physique.bone, shell_mm=1.0)
+            canvas.paint_tubes([tube], shell_hu=1220 * physique.bone, core_hu=340 * physique.bone, shell_mm=1.0)
 
 
 def _rib_axes(path: NDArray[np.float64], rib: int, side: float) -> NDArray[np.float64]:

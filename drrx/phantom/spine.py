@@ -12,8 +12,8 @@ from drrx.records.anatomy import Label
 _KNOTS = ("C3", "C7", "T1", "T4", "T8", "T12", "L4")
 _SIZES = np.array(
     [
-        [9.5, 8, 26, 32, 4], [12.5, 8.5, 33, 44, 12], [14.5, 9, 36, 44, 16], [13, 11, 33, 40, 26],
-        [14, 13.5, 31, 40, 30], [19, 15.5, 26, 42, 16], [23.5, 17.5, 40, 52, 12],
+        [9.5, 8, 26, 32, 4], [12.5, 8.5, 33, 44, 12], [14.5, 9, 36, 44, 16], [13, 11, 30, 40, 26],
+        [14, 13.5, 29, 40, 30], [19, 15.5, 26, 42, 16], [23.5, 17.5, 40, 52, 12],
     ],
     float,
 )  # fmt: skip
@@ -113,7 +113,7 @@ def _paint_arch(
         tubes += [
             Tubes(pedicle, np.array([3.4, 3.4]), np.array([5.0, 5.0]), axes[:2]),
             Tubes(lamina, np.array([3.2, 3.2, 3.2]), np.array([pitch_mm * 0.27] * 3), np.broadcast_to(back, (3, 3))),
-            Tubes.round(process, np.array([4.0, 3.2, 3.6])),
+            Tubes.round(process, np.array([3.6, 3.0, 3.6])),
             Tubes(facet, np.array([3.0, 3.0]), np.array([5.2, 5.2]), np.broadcast_to(back, (2, 3))),
         ]
     spinous = np.stack([at(0, 18, -2), at(0, 18 + (reach - 18) * 0.55, -drop * 0.55), at(0, reach - 6, -drop)])

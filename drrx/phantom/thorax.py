@@ -141,7 +141,7 @@ def _paint_abdomen(
 def _paint_chest(
     canvas: Canvas, grid: FieldGrid, cage: np.ndarray, diaphragm: np.ndarray, mediastinum: Mediastinum
 ) -> None:
-    canvas.paint(grid, cage, diaphragm, hu=-88, label=Label.MEDIASTINUM, signs=(1.0, -1.0))
+    canvas.paint(grid, cage, diaphragm, hu=-65, label=Label.MEDIASTINUM, signs=(1.0, -1.0))
     canvas.paint(grid, mediastinum.esophagus, hu=36)
     canvas.paint(grid, mediastinum.heart, diaphragm, hu=44, signs=(1.0, -1.0), label=Label.MEDIASTINUM)
     canvas.paint(grid, mediastinum.blood, hu=42)

@@ -98,7 +98,7 @@ def paint_vessels(
         right = label in RIGHT_LUNG
         over = tuple(x for x in (RIGHT_LUNG if right else LEFT_LUNG) if x.name.startswith("LOBE"))
         vessel = Label.VESSEL_RIGHT if right else Label.VESSEL_LEFT
-        for tree, root in zip(pair, (7.6, 7.0), strict=True):
+        for tree, root in zip(pair, (8.3, 7.6), strict=True):
             # A whole lung would hang on one root; a lobe's stem follows by Murray's rule.
             share = (2.0 * tree.loads[0] / total) ** (1 / 2.7)
             radii = tree.radii(root * share * physique.size * physique.vessel, 2.7)

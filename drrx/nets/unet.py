@@ -15,6 +15,9 @@ from torch.nn import functional
 from drrx.nets.haar import FACTOR, NUM_BANDS, from_haar, to_haar
 
 
+NUM_STEPS = 1000
+
+
 class PixelNorm(nn.Module):
     """Layer norm over the channels of each pixel, for ``[batch, channel, row, column]``."""
 
@@ -98,9 +101,13 @@ class HaarUnet(nn.Module):
                 self.up.append(
                     nn.ModuleList(Block(2 * width if i == 0 else width, width, embedding) for i in range(count))
                 )
-        self.leave = nn.Sequential(PixelNorm(widths[0]), nn.SiLU(), nn.Conv2d(widths[0], NUM_BANDS, 3, padding=1))
+        # No norm here: skips and shortcuts make a linear way from input to output, which keeps amplitudes. With a norm
+        # before the last convolution the network stayed worse than a linear filter of 5 x 5 cells for a long time.
+        self.leave = nn.Conv2d(widths[0], NUM_BANDS, 3, padding=1)
         self.refine = nn.Sequential(nn.Conv2d(3, refine, 3, padding=1), nn.SiLU(), nn.Conv2d(refine, 1, 3, padding=1))
-        for last in (self.leave[-1], self.refine[-1]):
+        # The shortcuts are linear in the features and the task changes with t: so their two ends are steered by t.
+        self.film_in, self.film_out = (nn.Linear(embedding, 2 * widths[0]) for _ in range(2))
+        for last in (self.film_in, self.film_out, self.leave, self.refine[-1]):
             nn.init.zeros_(last.weight)  # type: ignore[arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
@@ -120,6 +127,8 @@ class HaarUnet(nn.Module):
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         if any(pad):
             noisy, condition = pad_reflect(noisy, pad), pad_reflect(condition, pad)
+        # Pure noise tells nothing: it fades from the input as t goes to its end, where v does not depend on it at all.
+        noisy = noisy * torch.cos(torch.pi / 2 * (t.float() + 1) / NUM_STEPS)[:, None, None, None]
         v = from_haar(self.bands(to_haar(noisy), to_haar(condition) / self.condition_scale[:, None, None], t))
         v = v + self.refine(torch.cat([v, noisy.to(v.dtype), condition.to(v.dtype)], dim=1))
         return v[..., :height, :width]
@@ -128,7 +137,7 @@ class HaarUnet(nn.Module):
         """Return v as Haar bands ``[batch, 16, H/4, W/4]`` from the (scaled) bands of both inputs."""
         embedding = self.time(embed_time(t, self.size))
         x = torch.cat([noisy, condition], dim=1).contiguous(memory_format=torch.channels_last)
-        x, skips = self.enter(x), []
+        x, skips = self._modulate(self.enter(x), self.film_in(embedding)), []
         for level, blocks in enumerate(self.down):
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, embedding)
@@ -140,7 +149,12 @@ class HaarUnet(nn.Module):
             x = torch.cat([x, skips[level]], dim=1)
             for block in self.up[level]:  # type: ignore[attr-defined]
                 x = block(x, embedding)
-        return self.leave(x)
+        return self.leave(self._modulate(x, self.film_out(embedding)))
+
+    @staticmethod
+    def _modulate(x: Tensor, film: Tensor) -> Tensor:
+        scale, shift = film[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, 1 + scale)
 
 
 def pad_reflect(image: Tensor, pad: tuple[int, int, int, int]) -> Tensor:

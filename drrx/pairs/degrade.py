@@ -48,7 +48,7 @@ def draw_degradation(rng: np.random.Generator, kind: str | None = None) -> Degra
     """Draw one degradation; without ``kind`` 70 % are physics, 20 % bicubic, 10 % identity."""
     kind = kind or str(rng.choice(KINDS, p=(0.7, 0.2, 0.1)))
     seed = int(rng.integers(2**31))
-    white = float(rng.uniform(0.0, 0.008)) if rng.random() < 0.5 else 0.0
+    white = float(rng.uniform(0.0, 0.005)) if rng.random() < 0.5 else 0.0
     if kind == "identity":
         return Degradation(kind=kind, white_noise=white if rng.random() < 0.5 else 0.0, noise_seed=seed)
     if kind == "bicubic":
@@ -73,7 +73,7 @@ def _draw_physics(rng: np.random.Generator, white: float, seed: int) -> Degradat
         gains=gains, faint=float(rng.uniform(0.2, 0.9)), knee=float(rng.uniform(0.02, 0.06)), curve=curve,
         steepness=float(steepness), middle=float(rng.uniform(0.4, 0.65)), contrast=contrast,
         veil=float(rng.uniform(0.0, 1.0 - contrast)),
-        correlated_noise=float(rng.uniform(0.0, 0.006)) if rng.random() < 0.5 else 0.0, white_noise=white,
+        correlated_noise=float(rng.uniform(0.0, 0.004)) if rng.random() < 0.5 else 0.0, white_noise=white,
         noise_sigma_px=float(rng.uniform(0.8, 2.5)), noise_seed=seed,
         shrink_x=float(rng.uniform(1.5, 2.5)) if stairs else 1.0,
         shrink_y=float(rng.uniform(1.5, 6.0)) if stairs else 1.0,

@@ -9,7 +9,7 @@ class TrainDdpmHqSettings:
 
     minutes: float = Field(default=90.0, gt=0, le=100_000, description="training time, minutes of wall clock")
     steps: int = Field(default=0, ge=0, description="stop after this many steps instead of minutes; 0 = use minutes")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="crops per step")
+    batch_size: int = Field(default=8, ge=1, le=4096, description="crops per step")
     crop_px: int = Field(default=256, ge=32, le=2048, description="side of a crop, px of 0.42 mm, a multiple of 32")
     learning_rate: float = Field(default=8e-4, gt=0, lt=1, description="peak learning rate of AdamW")
     warmup_fraction: float = Field(default=0.02, ge=0, le=1, description="share of the run with rising rate")

@@ -48,3 +48,10 @@ def test_flops_are_counted_by_hand():
     grid, full = 16 * 16, 64 * 64
     by_hand = 2 * 9 * (grid * (32 * 8 + 8 * 8 + 8 * 8 + 8 * 16) + full * (3 * 4 + 4))
     assert count_flops(net, 64, 64) == by_hand
+
+
+def test_pure_noise_does_not_touch_the_mean():
+    net, image = make_net(), torch.randn(1, 1, 32, 32)
+    with torch.no_grad():
+        first, second = (net(torch.randn(1, 1, 32, 32), image, torch.tensor([999])) for _ in range(2))
+    assert torch.allclose(first, second, atol=1e-5)

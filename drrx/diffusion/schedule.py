@@ -9,7 +9,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-NUM_STEPS = 1000
+from drrx.nets.unet import NUM_STEPS
+
+__all__ = [
+    "NUM_STEPS",
+    "Solver",
+    "clean_from_v",
+    "make_alphas",
+    "make_betas",
+    "make_scheduler",
+    "noise_from_v",
+    "to_noisy",
+    "to_v",
+]
+
 Solver = Literal["ddim", "dpmpp"]
 
 

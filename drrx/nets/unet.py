@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from drrx.nets.haar import FACTOR, NUM_BANDS, from_haar, to_haar
 
-
 NUM_STEPS = 1000
 
 

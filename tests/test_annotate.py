@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from drrx.annotate import AnnotateCxrSettings, Pair, Shadow, annotate_image, annotate_nodule, decode_mask, encode_mask
-from drrx.annotate.mask import box_of, place_window
-from drrx.annotate.signal import find_neighbourhood, matched_filter_d_prime
+from drrx.annotate.annotate import Shadow, annotate_image, annotate_nodule
+from drrx.annotate.mask import box_of, decode_mask, encode_mask, place_window
+from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.annotate.signal import Pair, find_neighbourhood, matched_filter_d_prime
 from drrx.errors import CaseRefused, DrrxError
 from drrx.geometry import make_frontal_view
 from drrx.records.annotation import ImageAnnotation

@@ -11,9 +11,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from drrx.annotate import AnnotateCxrSettings, annotate_image
-from drrx.dataset import CollectDatasetSettings, collect_dataset
+from drrx.annotate.annotate import annotate_image
+from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.dataset.collect import collect_dataset
 from drrx.dataset.entries import without_folders
+from drrx.dataset.settings import CollectDatasetSettings
 from drrx.io.files import sha256_file, write_json
 from drrx.io.image import write_image
 from drrx.records.case import CaseRecord, Correction

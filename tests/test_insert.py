@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from drrx.errors import DrrxError
-from drrx.nodule import insert_nodules
-from drrx.nodule.patch import crop_shape, grid_affine, sample_ct
+from drrx.nodule.patch import crop_shape, grid_affine, insert_nodules, sample_ct
 from drrx.nodule.shape import render_shape
 from drrx.records.nodule import NodulePatch, NoduleShape
 from drrx.volume import Volume

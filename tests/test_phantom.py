@@ -10,11 +10,12 @@ from scipy.ndimage import label as find_parts
 from drrx.cli import make_phantom as command
 from drrx.errors import DrrxError
 from drrx.io.nifti import read_volume
-from drrx.phantom import MakePhantomSettings, make_phantom
 from drrx.phantom.cage import dome_height, rib_height
 from drrx.phantom.field import FieldGrid, smooth_min
 from drrx.phantom.physique import draw_physique
 from drrx.phantom.ribs import rib_path
+from drrx.phantom.settings import MakePhantomSettings
+from drrx.phantom.thorax import make_phantom
 from drrx.phantom.tree import grow_tree
 from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Label
 from drrx.seeds import make_rng

@@ -5,10 +5,12 @@ import pytest
 
 from drrx.errors import DrrxError
 from drrx.geometry import View, make_frontal_view
-from drrx.projector import find_window, make_view, project_volume, project_volume_reference
 from drrx.projector.field import extend_slices
+from drrx.projector.project import project_volume
 from drrx.projector.rays import make_index_rays
+from drrx.projector.reference import project_volume_reference
 from drrx.projector.settings import ProjectCtSettings
+from drrx.projector.window import find_window, make_view
 from drrx.volume import Volume
 
 

@@ -5,7 +5,10 @@ import pytest
 from scipy.stats import kurtosis
 
 from drrx.geometry import make_frontal_view
-from drrx.radiograph import DisplayCurve, Film, make_bases, make_exposure, make_line_integral
+from drrx.radiograph.attenuation import make_bases, make_line_integral
+from drrx.radiograph.display import DisplayCurve
+from drrx.radiograph.exposure import make_exposure
+from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
 
 QUIET = ComposeDrrSettings(

@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read, collect, say what came out."""
     from drrx.cli.options import make_settings
-    from drrx.dataset import CollectDatasetSettings, collect_dataset
+    from drrx.dataset.collect import collect_dataset
+    from drrx.dataset.settings import CollectDatasetSettings
     from drrx.io.cohort import read_cohort
 
     settings = make_settings(CollectDatasetSettings, vars(args), "drrx collect-dataset")

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """Read, insert, write."""
     from drrx.io.arrays import read_arrays
     from drrx.io.nifti import read_volume, write_volume
-    from drrx.nodule import insert_nodules
+    from drrx.nodule.patch import insert_nodules
     from drrx.records.nodule import patches_from_arrays
 
     patches = patches_from_arrays(read_arrays(args.nodules))

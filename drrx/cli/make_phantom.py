@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> None:
     """Draw, write."""
     from drrx.cli.options import make_settings
     from drrx.io.nifti import write_volume
-    from drrx.phantom import MakePhantomSettings, make_phantom
+    from drrx.phantom.settings import MakePhantomSettings
+    from drrx.phantom.thorax import make_phantom
 
     phantom = make_phantom(args.seed, make_settings(MakePhantomSettings, vars(args), "make-phantom"))
     write_volume(args.output, phantom.ct)

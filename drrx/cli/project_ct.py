@@ -47,9 +47,10 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.image import write_image
     from drrx.io.nifti import read_volume
     from drrx.io.settings import ReadCtSettings
-    from drrx.projector import make_view
     from drrx.projector.settings import ProjectCtSettings
-    from drrx.radiograph import Film, make_line_integral
+    from drrx.projector.window import make_view
+    from drrx.radiograph.attenuation import make_line_integral
+    from drrx.radiograph.film import Film
     from drrx.radiograph.settings import ComposeDrrSettings
     from drrx.records.anatomy import Anatomy
     from drrx.seeds import make_rng

@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.arrays import write_arrays
     from drrx.io.files import write_json
     from drrx.io.nifti import read_volume, write_volume
-    from drrx.nodule import SampleNodulesSettings, insert_nodules, sample_nodules
+    from drrx.nodule.patch import insert_nodules
+    from drrx.nodule.sample import sample_nodules
+    from drrx.nodule.settings import SampleNodulesSettings
     from drrx.records.anatomy import Anatomy
     from drrx.records.nodule import patches_to_arrays
     from drrx.seeds import make_seed

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 import drrx
-from drrx.annotate import decode_mask
+from drrx.annotate.mask import decode_mask
 from drrx.dataset.coco import make_coco, make_images_csv, make_nodules_csv
 from drrx.dataset.entries import TWIN, CaseOutcome, ImageEntry, read_case
 from drrx.dataset.page import make_page

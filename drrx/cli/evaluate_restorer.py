@@ -3,7 +3,7 @@
 Degrades each film in three ways, restores it, and gives PSNR and SSIM with 95 % intervals over patients, beside simple
 methods. Writes the report as JSON and, beside it, as a Markdown table.
 
-  drrx evaluate-restorer --images index.csv --split test --output report.json
+Example: drrx evaluate-restorer --images index.csv --split test --output report.json
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Pairs are made on the fly: crops of real films, and copies degraded to look like the projection of a chest CT. Patients
 are split into train, val and test by their names; only train is used. Rows with a non-commercial licence are left out.
 
-  drrx train-ddpm-hq --images index.csv --output ddpm_hq.safetensors --run-folder runs/hq --minutes 90
+Example: drrx train-ddpm-hq --images index.csv --output ddpm_hq.safetensors --run-folder runs/hq --minutes 90
 """
 
 import argparse

@@ -1,11 +1,13 @@
 """What a CT does not show of the detector's field."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 
 from drrx.geometry import View
 from drrx.volume import Volume
 
+AIR_HU = -1000
 FADE_MM_PER_MM = 0.5  # sigma of the in-plane blur per mm beyond the scan: no sharp organ is continued for long
 
 
@@ -34,18 +36,24 @@ def extend_slices(volume: Volume, view: View) -> tuple[Volume, tuple[float, floa
     ends = volume.world_from_index[2, 3] + np.array([0.0, (volume.shape[0] - 1) * slice_mm])
     below, above = (max(0, int(np.ceil(gap / slice_mm))) for gap in (ends[0] - reach.min(), reach.max() - ends[1]))
 
-    def fade(end: np.ndarray, distance: int) -> np.ndarray:
-        sigma_mm = FADE_MM_PER_MM * distance * slice_mm
-        return gaussian_filter(end.astype(np.float32), (sigma_mm / row_mm, sigma_mm / column_mm), mode="nearest")
-
     values = np.concatenate(
         [
-            *(fade(volume.values[0], distance)[None] for distance in range(below, 0, -1)),
+            _fade(volume.values[0], slice_mm * np.arange(below, 0, -1), row_mm, column_mm),
             volume.values,
-            *(fade(volume.values[-1], distance)[None] for distance in range(1, above + 1)),
+            _fade(volume.values[-1], slice_mm * np.arange(1, above + 1), row_mm, column_mm),
         ],
         dtype=volume.values.dtype, casting="unsafe",
     )  # fmt: skip
     affine = volume.world_from_index.copy()
     affine[:3, 3] = volume.to_world(np.array([-below, 0, 0]))
     return Volume(values, affine), (below * slice_mm, above * slice_mm)
+
+
+def _fade(end: NDArray[np.int16], distances_mm: NDArray, row_mm: float, column_mm: float) -> NDArray[np.float32]:
+    """Return one blurred copy of the slice ``end`` per distance; the blur is a product in the frequency domain."""
+    rows, columns = end.shape
+    squared = fftfreq(rows, row_mm)[:, None] ** 2 + rfftfreq(columns, column_mm) ** 2
+    spectrum = rfft2(end.astype(np.float32) - AIR_HU)  # what lies around the image is air, also across its border
+    sigmas_mm = FADE_MM_PER_MM * distances_mm
+    slices = [irfft2(spectrum * np.exp(-2 * (np.pi * sigma) ** 2 * squared), s=end.shape) for sigma in sigmas_mm]
+    return np.round(np.array(slices, np.float32).reshape(-1, rows, columns)) + AIR_HU

@@ -13,11 +13,13 @@ from drrx.stages.layout import variant_names
 
 def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any], seed: int) -> None:
     """Write ``results/dataset`` and ``results/summary.json`` for ``rows``; ``settings`` are those of all stages."""
+    weights = Path(settings["restore_cxr"]["weights"]).name  # where they lay is nobody's business
+    told = {**settings, "restore_cxr": {**settings["restore_cxr"], "weights": weights}}
     collect_dataset(
         results,
         [(row.case, row.cohort) for row in rows],
         variant_names(settings["variants"]),
         settings["views"],
         make_settings(CollectDatasetSettings, settings, "collect_dataset"),
-        {"seed": seed, "settings": dict(settings)},
+        {"seed": seed, "settings": told},
     )

@@ -11,7 +11,7 @@ from drrx.geometry import View
 from drrx.io.arrays import write_arrays
 from drrx.io.files import write_json
 from drrx.io.nifti import read_volume
-from drrx.projector.field import extend_slices
+from drrx.projector.field import AIR_HU, extend_slices
 from drrx.projector.project import project_volume
 from drrx.projector.settings import ProjectCtSettings
 from drrx.projector.window import make_view
@@ -20,8 +20,6 @@ from drrx.records.anatomy import Anatomy, Label
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.volume import Volume
-
-AIR_HU = -1000
 
 
 def run(job: CaseJob) -> Sequence[Path]:

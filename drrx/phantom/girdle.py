@@ -72,7 +72,7 @@ def _paint_scapula(canvas: Canvas, physique: Physique, side: float, lift: NDArra
         return physique.place(_mirror(np.array(points, float), side) + lift)
 
     ridge = smooth_path(
-        place([[62, 18, 44], [80, 17, 56], [98, 10, 74], [112, -6, 94], [122, -24, 107], [118, -38, 108]]), 3.0
+        place([[62, 18, 44], [80, 17, 56], [98, 7, 74], [111, -10, 93], [120, -28, 105], [116, -40, 106]]), 3.0
     )
     tall = np.linspace(2.5, 8.0, len(ridge))
     tubes.append(Tubes(ridge, np.linspace(1.8, 4.0, len(ridge)), tall, np.broadcast_to([0.0, 0.5, 0.9], ridge.shape)))

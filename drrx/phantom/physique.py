@@ -126,7 +126,7 @@ def draw_physique(rng: np.random.Generator, sex: str) -> Physique:
         base_width=float(0.3 + 0.5 * flat[2]),
         heart=float(0.99 * (1 + 0.05 * normal[13] + 0.03 * heavy)),
         heart_tilt_deg=float(5.0 * normal[14] + 4.0 * heavy),
-        aorta=float(0.92 + 0.30 * flat[0] * (0.6 + 0.4 * flat[3])),
+        aorta=float(0.96 + 0.28 * flat[0] * (0.6 + 0.4 * flat[3])),
         bone=float(1.12 - 0.32 * flat[0] + 0.08 * (flat[4] - 0.5)),
         vessel=float(1.0 + 0.12 * (2 * flat[5] - 1)),
         nodularity=float(0.06 + 0.12 * flat[6]),

@@ -18,7 +18,7 @@ class MakePhantomSettings:
         default=440.0, ge=380.0, le=600.0, description="extent from the patient's right to left in mm"
     )
     depth_mm: float = Field(
-        default=312.0, ge=300.0, le=500.0, description="extent from front to back in mm, table included"
+        default=316.0, ge=300.0, le=500.0, description="extent from front to back in mm, table included"
     )
     height_mm: float = Field(default=414.0, ge=340.0, le=600.0, description="extent from foot end to head end in mm")
     noise_sd_hu: float = Field(

@@ -98,7 +98,7 @@ def _make_canvas(physique: Physique, settings: MakePhantomSettings) -> Canvas:
     top = APEX_MM * physique.scale_z
     bottom = (physique.dome_drop_mm - 78.0) * physique.scale_z
     front, back = physique.place(np.array([[0.0, -181.0, -60.0], [0.0, 43.0, -30.0]]))[:, 1]
-    center = np.array([0.0, (front + back) / 2 + 3.0, (top + bottom) / 2 + 4.0])
+    center = np.array([0.0, (front + back) / 2 - 5.0, (top + bottom) / 2 + 4.0])
     return Canvas(tuple(counts[::-1].tolist()), center - spacing * (counts - 1) / 2, spacing)
 
 

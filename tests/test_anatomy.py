@@ -102,6 +102,24 @@ def test_touching_lungs_are_split(thorax):
     assert dice(found.mask(*LEFT_LUNG), thorax.left) > 0.9
 
 
+def test_gas_under_the_diaphragm_is_no_lung(thorax, anatomy):
+    """A stomach bubble that touches the lung through a thin wall stays out of it."""
+    x, y, z = thorax.ct.to_world(np.indices(thorax.ct.shape).reshape(3, -1).T).T.reshape(3, *thorax.ct.shape)
+    bubble = (((x - 70) / 30) ** 2 + ((y + 10) / 28) ** 2 + ((z + 85) / 26) ** 2 <= 1) & ~thorax.left
+    values = np.where(bubble, np.int16(-1000), thorax.ct.values)
+    found = segment_anatomy(thorax.ct.with_values(values), SETTINGS)
+    assert (found.lung & bubble).sum() < 0.05 * bubble.sum()
+    assert dice(found.lung, anatomy.lung) > 0.97
+
+
+def test_thin_chest_wall_at_the_edge_of_the_field_is_mended(thorax, anatomy):
+    """Where the field of view leaves 4 mm of chest wall, opening would break the ring around the lung."""
+    values = thorax.ct.values.copy()
+    x = thorax.ct.to_world(np.argwhere(np.ones(thorax.ct.shape, bool)))[:, 0].reshape(thorax.ct.shape)
+    found = segment_anatomy(thorax.ct.with_values(np.where(np.abs(x) > 131, np.int16(-1000), values)), SETTINGS)
+    assert dice(found.lung, anatomy.lung) > 0.97
+
+
 def test_contrast_medium_is_no_bone():
     thorax = make_thorax()
     values = thorax.ct.values.copy()

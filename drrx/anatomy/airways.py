@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from drrx.anatomy.coarse import Coarse
-from drrx.anatomy.morphology import Mask, dilate, erode, keep_largest, label_sizes, reconstruct
+from drrx.anatomy.morphology import Mask, crop_box, dilate, erode_roughly, keep_largest, label_sizes, reconstruct
 
 LUMEN_HU = -850.0
 AREA_MM2 = (50.0, 900.0)
@@ -18,6 +18,7 @@ MAX_AIRWAYS_ML = 130.0
 MAX_STEP_FACTOR = 1.6
 MAX_STEP_ML = 12.0
 WALL_MM = 2.0
+REACH_MM = 80.0
 
 
 def find_airways(coarse: Coarse, body: Mask, midline: NDArray[np.float64]) -> Mask:
@@ -29,18 +30,24 @@ def find_airways(coarse: Coarse, body: Mask, midline: NDArray[np.float64]) -> Ma
     trachea = _find_trachea(coarse, body, midline)
     if not trachea.any():
         return trachea
-    tree = trachea
+    # The tree stays near the trachea: a smaller box makes growing several times faster.
+    box = crop_box(trachea, REACH_MM, coarse.spacing_mm)
+    box = (slice(0, box[0].stop), *box[1:])
+    hu, seed = np.where(body[box], coarse.hu[box], np.float32(0.0)), trachea[box]
+    tree = seed
     for threshold in THRESHOLDS_HU:
-        grown = reconstruct(trachea, ((coarse.hu < threshold) & body) | trachea)
+        grown = reconstruct(seed, (hu < threshold) | seed)
         before, after = tree.sum() * coarse.voxel_ml, grown.sum() * coarse.voxel_ml
         if after > MAX_AIRWAYS_ML or after > max(MAX_STEP_FACTOR * before, before + MAX_STEP_ML):
             break
         tree = grown
-    return tree
+    airways = np.zeros_like(trachea)
+    airways[box] = tree
+    return airways
 
 
 def _find_trachea(coarse: Coarse, body: Mask, midline: NDArray[np.float64]) -> Mask:
-    inner = body & erode(body, SKIN_MM, coarse.spacing_mm)
+    inner = body & erode_roughly(body, SKIN_MM, coarse.spacing_mm)
     dark = (coarse.hu < LUMEN_HU) & inner
     spots = np.zeros_like(dark)
     low = int(0.3 * dark.shape[0])

@@ -3,12 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from drrx.anatomy.coarse import Coarse
-from drrx.anatomy.morphology import Mask, dilate, erode, fill_slices, keep_largest
+from drrx.anatomy.morphology import Mask, dilate, erode_roughly, fill_slices, keep_largest
 
 # Table shells, sheets and tubes are thinner than twice this; limbs and chest wall are thicker.
 OPENING_MM = 5.0
+# Where the field of view cuts the chest wall, what is left may be thinner; a hole this large behind it is lung.
+MIN_HOLE_CM2 = 3.0
+WALL_MM = 12.0
+INSIDE_SHARE = 0.9
 
 
 def find_body(coarse: Coarse, threshold_hu: float) -> Mask:
@@ -18,11 +23,31 @@ def find_body(coarse: Coarse, threshold_hu: float) -> Mask:
     filled slice by slice. Arms stay when they hang together with the trunk.
     """
     tissue = coarse.hu > threshold_hu
-    core = keep_largest(erode(tissue, OPENING_MM, coarse.spacing_mm))
-    body = tissue & dilate(core, OPENING_MM + min(coarse.spacing_mm), coarse.spacing_mm)
-    # The first fill makes the trunk thick everywhere, the second closes skin folds.
-    filled: Mask = fill_slices(body)
-    return _drop_islands(filled)
+    core = keep_largest(erode_roughly(tissue, OPENING_MM, coarse.spacing_mm))
+    opened = tissue & dilate(core, OPENING_MM + min(coarse.spacing_mm), coarse.spacing_mm)
+    body = fill_slices(opened)
+    for index in np.flatnonzero(opened.any(axis=(1, 2))):
+        body[index] = _mend_wall(body[index], opened[index], tissue[index], coarse.spacing_mm)
+    return _drop_islands(body)
+
+
+def _mend_wall(body: Mask, opened: Mask, tissue: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
+    """Bring back thin chest wall, and the lung behind it, where opening broke the ring of a slice."""
+    lost = ndimage.binary_fill_holes(tissue) & ~tissue & ~body
+    cm2 = spacing_mm[1] * spacing_mm[2] / 100.0
+    if lost.sum() * cm2 < MIN_HOLE_CM2:
+        return body
+    hull = convex_hull_image(opened)
+    labels, count = ndimage.label(lost)
+    mended = body.copy()
+    for number in range(1, count + 1):
+        hole = labels == number
+        # Pockets over the table lie outside the hull of the body.
+        if hole.sum() * cm2 >= MIN_HOLE_CM2 and (hole & hull).sum() >= INSIDE_SHARE * hole.sum():
+            wall = dilate(hole[None], WALL_MM, spacing_mm)[0] & tissue & hull
+            mended |= hole | wall
+    filled: Mask = ndimage.binary_fill_holes(mended)
+    return filled
 
 
 def _drop_islands(body: Mask) -> Mask:
@@ -38,7 +63,7 @@ def _drop_islands(body: Mask) -> Mask:
 
 
 def find_midline(body: Mask) -> NDArray[np.float64]:
-    """Return the column of the middle of the trunk in each slice (median over the whole trunk, smoothed)."""
+    """Return the column of the middle of the trunk in each slice (its centre, drawn to that of the whole trunk)."""
     columns = np.arange(body.shape[2])
     weight = body.sum(axis=1).astype(np.float64)
     total = weight.sum(axis=1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from drrx.anatomy.coarse import Coarse
 from drrx.anatomy.lungs import Lungs
-from drrx.anatomy.morphology import Mask, close, dilate, erode, fill_slices, keep_large, open_, reconstruct
+from drrx.anatomy.morphology import Mask, close_slices, dilate, erode, fill_slices, keep_large, open_, reconstruct
 from drrx.volume import Volume
 
 MIN_PART_ML = 0.4
@@ -71,7 +71,7 @@ def find_bone(ct: Volume, coarse: Coarse, body: Mask, contrast: Mask, threshold_
     share = coarse.shrink(cortex) | (coarse.hu > threshold_hu)
     parts = keep_large(share & body & ~contrast, MIN_PART_ML / coarse.voxel_ml)
     spacing = coarse.spacing_mm
-    filled = fill_slices(np.stack([close(plane[None], CLOSING_MM, spacing)[0] for plane in parts]))
+    filled = fill_slices(close_slices(parts, CLOSING_MM, spacing))
     marrow = filled & (coarse.hu > MARROW_HU) & body & ~contrast
     bone = coarse.grow(marrow)
     return bone | (cortex & coarse.grow(dilate(parts | marrow, min(spacing), spacing) & ~contrast & body))

@@ -8,13 +8,19 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from drrx.anatomy.coarse import Coarse
-from drrx.anatomy.morphology import Mask, close, crop_box, dilate, label_sizes
+from drrx.anatomy.morphology import Mask, close, crop_box, dilate, label_sizes, open_
 from drrx.errors import CaseRefused
 
 # Gas in bowel and stomach is emptier than lung; judged away from the rim, where partial volume hides it.
 GAS_HU = -965.0
 CORE_MM = 4.0
 MIN_PART_ML = 2.0
+POCKET_HU = -940.0
+POCKET_ML = (3.0, 400.0)
+# A pocket is gas in the belly when this share of the shell around it is tissue.
+SHELL_MM = (4.0, 8.0)
+SHELL_HU = -300.0
+SHELL_SHARE = 0.6
 NEAR_MM = 12.0
 JOINED_SHARE = 0.2
 SPLIT_STEPS_MM = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 13.0)
@@ -33,15 +39,41 @@ class Lungs:
         return self.right | self.left
 
 
-def find_lungs(coarse: Coarse, air: Mask, midline: NDArray[np.float64], min_ml: float, min_total_ml: float) -> Lungs:
-    """Return the two aerated lungs from the air inside the body (airways cut out).
+def find_gas(coarse: Coarse, air: Mask) -> Mask:
+    """Return pockets of gas in stomach and bowel: empty, wide, low, and mostly walled by soft tissue.
+
+    A bulla in the lung is as empty, but lung lies around it; an emphysematous lung is larger.
+    """
+    even = ndimage.uniform_filter(coarse.hu, 3, mode="nearest") < POCKET_HU  # single noisy voxels do not break a pocket
+    pockets, sizes = label_sizes(open_(air & even, CORE_MM, coarse.spacing_mm))
+    gas = np.zeros_like(air)
+    low_half = np.quantile(np.nonzero(air)[0], 0.5) if air.any() else 0.0
+    for number, box in enumerate(ndimage.find_objects(pockets), start=1):
+        is_low = (box[0].start + box[0].stop) / 2 < low_half
+        if not (is_low and POCKET_ML[0] <= sizes[number] * coarse.voxel_ml <= POCKET_ML[1]):
+            continue
+        more = [int(np.ceil(SHELL_MM[1] / mm)) + 1 for mm in coarse.spacing_mm]
+        wide = tuple(
+            slice(max(0, part.start - extra), part.stop + extra) for part, extra in zip(box, more, strict=True)
+        )
+        distance = ndimage.distance_transform_edt(pockets[wide] != number, sampling=coarse.spacing_mm)
+        shell = (distance > SHELL_MM[0]) & (distance <= SHELL_MM[1])
+        if (coarse.hu[wide][shell] > SHELL_HU).mean() > SHELL_SHARE:
+            gas[wide] |= air[wide] & (distance <= SHELL_MM[0])
+    return gas
+
+
+def find_lungs(
+    coarse: Coarse, air: Mask, gas: Mask, midline: NDArray[np.float64], min_ml: float, min_total_ml: float
+) -> Lungs:
+    """Return the two aerated lungs from the air inside the body (airways cut out), without gas in the belly.
 
     Raises
     ------
     CaseRefused
         ``NO_LUNGS``: a side is missing, or both together are too small.
     """
-    labels, sizes = label_sizes(air)
+    labels, sizes = label_sizes(air & ~gas)
     parts = _measure_parts(coarse, labels, sizes)
     lung_like = [number for number, core_hu in parts.items() if core_hu > GAS_HU]
     large = [number for number in lung_like if sizes[number] * coarse.voxel_ml >= min_ml / 2]

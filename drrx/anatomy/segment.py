@@ -8,7 +8,7 @@ from drrx.anatomy.body import find_body, find_midline
 from drrx.anatomy.bone import find_bone, find_contrast, find_heart_zone, measure_blood_hu
 from drrx.anatomy.coarse import Coarse
 from drrx.anatomy.lobes import LEFT, RIGHT, label_lobes
-from drrx.anatomy.lungs import Lungs, close_lungs, find_lungs, split_mask
+from drrx.anatomy.lungs import Lungs, close_lungs, find_gas, find_lungs, split_mask
 from drrx.anatomy.mediastinum import find_mediastinum
 from drrx.anatomy.morphology import Mask, dilate, erode
 from drrx.anatomy.quality import measure_quality
@@ -56,13 +56,15 @@ def segment_anatomy(
         body |= coarse.shrink(lung_mask)
     midline = find_midline(body)
     airways = find_airways(coarse, body, midline)
-    raw = _find_raw(coarse, body, airways, midline, settings, lung_mask)
+    air = cut_airways((coarse.hu < settings.lung_hu) & body, airways, coarse)
+    gas = find_gas(coarse, air)
+    raw = _find_raw(coarse, air, gas, midline, settings, lung_mask)
     zone = find_heart_zone(coarse, raw)
     blood_hu = measure_blood_hu(coarse, zone)
     contrast = find_contrast(coarse, body, zone, blood_hu)
     bone = find_bone(ct, coarse, body, contrast, settings.bone_hu)
     coarse_bone = coarse.shrink(bone)
-    allowed = body & ~airways & ~coarse_bone
+    allowed = body & ~airways & ~coarse_bone & ~gas
     lungs = raw
     if lung_mask is None:
         lungs = close_lungs(raw, allowed, coarse, settings.closing_mm, settings.costal_closing_mm)
@@ -89,13 +91,12 @@ def _check_mask(lung_mask: NDArray[np.bool_], ct: Volume) -> None:
 
 
 def _find_raw(
-    coarse: Coarse, body: Mask, airways: Mask, midline: NDArray[np.float64], settings: SegmentAnatomySettings,
+    coarse: Coarse, air: Mask, gas: Mask, midline: NDArray[np.float64], settings: SegmentAnatomySettings,
     lung_mask: NDArray[np.bool_] | None,
 ) -> Lungs:  # fmt: skip
     if lung_mask is not None:
         return split_mask(coarse.shrink(lung_mask), coarse, midline)
-    air = cut_airways((coarse.hu < settings.lung_hu) & body, airways, coarse)
-    return find_lungs(coarse, air, midline, settings.min_lung_litre * 1000, settings.min_lungs_litre * 1000)
+    return find_lungs(coarse, air, gas, midline, settings.min_lung_litre * 1000, settings.min_lungs_litre * 1000)
 
 
 def _label_lungs(

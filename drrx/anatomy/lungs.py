@@ -16,6 +16,7 @@ GAS_HU = -965.0
 CORE_MM = 4.0
 MIN_PART_ML = 2.0
 POCKET_HU = -940.0
+SMOOTH_MM = 1.5
 POCKET_ML = (3.0, 400.0)
 # A pocket is gas in the belly when this share of the shell around it is tissue.
 SHELL_MM = (4.0, 8.0)
@@ -44,8 +45,9 @@ def find_gas(coarse: Coarse, air: Mask) -> Mask:
 
     A bulla in the lung is as empty, but lung lies around it; an emphysematous lung is larger.
     """
-    even = ndimage.uniform_filter(coarse.hu, 3, mode="nearest") < POCKET_HU  # single noisy voxels do not break a pocket
-    pockets, sizes = label_sizes(open_(air & even, CORE_MM, coarse.spacing_mm))
+    sigma = [SMOOTH_MM / mm for mm in coarse.spacing_mm]  # single noisy voxels must not break a pocket
+    empty = ndimage.gaussian_filter(coarse.hu, sigma, mode="nearest", truncate=2.0) < POCKET_HU
+    pockets, sizes = label_sizes(open_(air & empty, CORE_MM, coarse.spacing_mm))
     gas = np.zeros_like(air)
     low_half = np.quantile(np.nonzero(air)[0], 0.5) if air.any() else 0.0
     for number, box in enumerate(ndimage.find_objects(pockets), start=1):

@@ -25,7 +25,8 @@ def make_bases(hu: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     Two float32 arrays of that shape, no unit: ``1 + min(HU, 0) / 1000`` (0 for air, 1 from water up) and
     ``max(HU, 0) / 1000``. Their line integrals are ``water_mm`` and ``bone_mm``.
     """
-    scaled = hu / np.float32(1000)
+    scaled = hu.astype(np.float32)
+    scaled /= 1000
     bone = np.maximum(scaled, 0)
     scaled += 1
     return np.clip(scaled, 0, 1, out=scaled), bone

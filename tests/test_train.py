@@ -89,6 +89,7 @@ def test_command_writes_weights_with_their_story(index, tmp_path):
     weights = read_weights(tmp_path / "w.safetensors", "ddpm_hq")
     story = weights.config["training"]
     assert story["crops"] == 2
+    assert story["stages"] == [{"first_step": 0, "crop_px": 64, "batch_size": 2}]
     assert story["licences"] == ["CC BY 4.0"]
     assert not set(story["patients"]["train"]) & set(story["patients"]["test"])
     assert weights.tensors["enter.weight"].dtype == torch.float16

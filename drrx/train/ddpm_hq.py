@@ -51,6 +51,7 @@ def train_ddpm_hq(
     progress(
         f"{len(stacks)} films, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, step {state.step}"
     )
+    state.stages.append({"first_step": state.step, "crop_px": settings.crop_px, "batch_size": settings.batch_size})
     _loop(state, stacks, run_folder, settings, device, progress)
     return state
 
@@ -167,10 +168,12 @@ def export_weights(path: Path, state: TrainState, settings: TrainDdpmHqSettings,
 
 
 def describe_run(rows: Sequence[FilmRow], state: TrainState, settings: TrainDdpmHqSettings) -> dict[str, Any]:
-    """Return what the model card needs: settings, crops seen, minutes, splits by patient, licences."""
+    """Return what the model card needs: settings, stages, crops seen, minutes, splits by patient, licences."""
+    ends = [stage["first_step"] for stage in state.stages[1:]] + [state.step]
+    crops = [(end - stage["first_step"]) * stage["batch_size"] for stage, end in zip(state.stages, ends, strict=True)]
     splits = {name: sorted({row.patient for row in rows if row.split == name}) for name in ("train", "val", "test")}
     return {
-        "settings": dataclasses.asdict(settings), "steps": state.step, "crops": state.step * settings.batch_size,
+        "settings": dataclasses.asdict(settings), "steps": state.step, "stages": state.stages, "crops": sum(crops),
         "minutes": round(state.elapsed_s / 60, 1), "patients": splits,
         "licences": sorted({row.licence for row in rows if row.split == "train"}),
     }  # fmt: skip

@@ -17,7 +17,7 @@ CHECKPOINT, STATE = "checkpoint.safetensors", "state.json"
 
 @dataclass
 class TrainState:
-    """Network, averaged weights, optimiser, and how far the run is."""
+    """Network, averaged weights, optimiser, and how far the run is; ``stages`` has one entry per start of the run."""
 
     model: HaarUnet
     optimizer: torch.optim.AdamW
@@ -26,6 +26,7 @@ class TrainState:
     step: int = 0
     elapsed_s: float = 0.0
     losses: list[float] = field(default_factory=list)
+    stages: list[dict[str, int]] = field(default_factory=list)
 
     def update_average(self, decay: float) -> None:
         """Blend the present weights into the averaged ones; early steps count more, so that the start is forgotten."""
@@ -45,7 +46,7 @@ def write_checkpoint(folder: Path, state: TrainState, settings: dict[str, Any]) 
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"step": str(state.step)})
     write_json(folder / STATE, {
         "step": state.step, "elapsed_s": state.elapsed_s, "deviations": list(state.deviations),
-        "losses": state.losses, "settings": settings,
+        "losses": state.losses, "stages": state.stages, "settings": settings,
     })  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def read_checkpoint(folder: Path, state: TrainState) -> TrainState:
         moments.setdefault(int(index), {})[kind] = value
     state.optimizer.load_state_dict(state.optimizer.state_dict() | {"state": moments})
     state.step, state.elapsed_s, state.losses = facts["step"], facts["elapsed_s"], facts["losses"]
+    state.stages = facts["stages"]
     state.deviations = tuple(facts["deviations"])
     return state
 

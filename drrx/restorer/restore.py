@@ -78,7 +78,9 @@ def restore_image(
     """Restore one image; see ``restore_cxr``.
 
     The network knows structures at 0.42 mm. A finer image is thinned to that grid, restored, and the *change* is
-    enlarged and added, so that the image's own finer detail stays (the finest level of a Laplacian pyramid).
+    enlarged and added, so that the image's own finer detail stays (the finest level of a Laplacian pyramid). Of the
+    change, what is coarser than ``lock_sigma_px`` is left out: nothing in an image tells what its tones were before a
+    display curve, so there the network can but guess towards the average film.
     """
     values = torch.from_numpy(window.apply(image))[None, None]
     scale = min(1.0, settings.field_mm / max(image.shape) / PIXEL_MM)

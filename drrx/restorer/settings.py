@@ -25,7 +25,7 @@ class RestoreCxrSettings:
         "the window; input is that of the input",
     )
     lock_sigma_px: float = Field(
-        default=0.0, ge=0, le=512,
+        default=40.0, ge=0, le=512,
         description="keep tones of the input coarser than this (Gaussian sigma, px of 0.42 mm); 0 = restore them",
     )  # fmt: skip
     tile_px: int = Field(default=1024, ge=256, le=4096, description="tile side, px; a larger image is cut in tiles")

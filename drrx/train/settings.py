@@ -5,7 +5,7 @@ from drrx.settings import Field, settings
 
 @settings
 class TrainDdpmHqSettings:
-    """Numbers of one training run; defaults are those of the delivered weights."""
+    """Numbers of one training run; docs/model_card.md tells those of the delivered weights."""
 
     minutes: float = Field(default=90.0, gt=0, le=100_000, description="training time, minutes of wall clock")
     steps: int = Field(default=0, ge=0, description="stop after this many steps instead of minutes; 0 = use minutes")

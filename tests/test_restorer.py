@@ -9,9 +9,10 @@ from PIL import Image
 from scipy import ndimage
 
 from drrx.cli import restore_cxr as command
+from drrx.diffusion.weights import read_weights, write_weights
 from drrx.errors import DrrxError
 from drrx.pairs.window import measure_window
-from drrx.restorer.model import DELIVERED, load_restorer
+from drrx.restorer.model import DELIVERED, KIND, load_restorer
 from drrx.restorer.restore import restore_cxr
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.restorer.tiles import cut_tiles, join_tiles
@@ -163,3 +164,11 @@ def test_wrong_weights_are_refused(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"not weights")
     with pytest.raises(DrrxError, match=r"w.safetensors: found .*; needed a safetensors file written by drrx"):
         load_restorer(tmp_path / "w.safetensors")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    weights = read_weights(DELIVERED, KIND)
+    config = {**weights.config, "network": {**weights.config["network"], "widths": [32, 64, 128]}}
+    write_weights(tmp_path / "other.safetensors", weights.tensors, config)
+    with pytest.raises(DrrxError, match=r"other\.safetensors: found another network.*Train anew"):
+        load_restorer(tmp_path / "other.safetensors")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drrx.diffusion.residual import ResidualScale
 from drrx.diffusion.weights import read_weights
+from drrx.errors import DrrxError
 from drrx.nets.unet import HaarUnet
 
 KIND = "ddpm_hq"
@@ -37,11 +38,17 @@ def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:
     Raises
     ------
     DrrxError
-        The file is missing, damaged, changed or of another kind (see ``read_weights``).
+        The file is missing, damaged, changed or of another kind (see ``read_weights``), or of another network.
     """
     weights = read_weights(path or DELIVERED, KIND)
-    network = HaarUnet(**weights.config["network"])
-    network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+    try:
+        network = HaarUnet(**weights.config["network"])
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise DrrxError(
+            where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
+            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
+        ) from error  # fmt: skip
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scale = ResidualScale(weights.config["deviations"])
     return Restorer(network, scale, float(weights.config["snr_shift"]), weights.sha256, torch.device(device))

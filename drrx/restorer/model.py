@@ -44,7 +44,7 @@ def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:
     try:
         network = HaarUnet(**weights.config["network"])
         network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DrrxError(
             where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
             needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from drrx.volume import Volume
 
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``drr.png`` and ``drr.json`` of every image, and ``paths.npz`` of those with nodules."""
+    """Write ``drr.png``, ``drr.json`` and ``paths.npz`` of every image."""
     settings = make_settings(ComposeDrrSettings, job.settings, "compose_drr")
     products: list[Path] = []
     for name in job.settings["views"]:
@@ -39,28 +38,27 @@ def run(job: CaseJob) -> Sequence[Path]:
         film = Film.expose_twin(twin, maps["lung_path_mm"], maps["mediastinum_path_mm"], view, settings, make_rng(seed))
         record = {"noise_seed": seed, "display": film.curve.to_json(), "view": view.to_json()}
         for variant in variant_names(job.settings["variants"]):
-            products += _write_image(job, variant, twin.copy(), film, record)
+            shadows = [cast_shadow(patch, view, settings) for patch in _read_patches(job, variant)]
+            line_integral = sum((place_values(s.delta_line_integral, s, view.shape) for s in shadows), start=twin)
+            image, facts, paths = (
+                job.folder.image(variant, name, file) for file in ("drr.png", "drr.json", "paths.npz")
+            )
+            write_image(image, film.develop(line_integral))
+            write_json(facts, record)
+            write_arrays(paths, _name_arrays(shadows), compress=True)
+            products += [image, facts, paths]
     return products
 
 
-def _write_image(
-    job: CaseJob, variant: str, line_integral: NDArray[np.float32], film: Film, record: dict[str, Any]
-) -> list[Path]:
-    settings = make_settings(ComposeDrrSettings, job.settings, "compose_drr")
-    view = View.from_json(record["view"])
-    products = [job.folder.image(variant, view.name, name) for name in ("drr.png", "drr.json")]
-    if variant != TWIN:
-        paths: dict[str, NDArray] = {}
-        patches = patches_from_arrays(read_arrays(job.folder.patches(variant)))
-        for number, patch in enumerate(patches, 1):
-            shadow = cast_shadow(patch, view, settings)
-            line_integral += place_values(shadow.delta_line_integral, shadow, view.shape)
-            paths |= {f"{number}_{key}": np.asarray(value) for key, value in vars(shadow).items()}
-        products.append(job.folder.image(variant, view.name, "paths.npz"))
-        write_arrays(products[-1], paths, compress=True)
-    write_image(products[0], film.develop(line_integral))
-    write_json(products[1], record)
-    return products
+def _read_patches(job: CaseJob, variant: str) -> tuple[NodulePatch, ...]:
+    return () if variant == TWIN else patches_from_arrays(read_arrays(job.folder.patches(variant)))
+
+
+def _name_arrays(shadows: Sequence[Shadow]) -> dict[str, NDArray]:
+    """Return the fields of the shadows as ``<number from 1>_<field>``; a twin has none."""
+    return {
+        f"{i}_{key}": np.asarray(value) for i, shadow in enumerate(shadows, 1) for key, value in vars(shadow).items()
+    }
 
 
 def cast_shadow(patch: NodulePatch, view: View, settings: ComposeDrrSettings) -> Shadow:

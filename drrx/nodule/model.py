@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 
 import numpy as np
-from scipy.special import beta, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from drrx.errors import CaseRefused
 from drrx.nodule.settings import SampleNodulesSettings
@@ -196,8 +196,3 @@ def _add_parts(
 def _offset_inclusion(rng: np.random.Generator, ratio: float, largest: float) -> Inclusion:
     x, y, z = np.array(_draw_direction(rng)) * rng.uniform(0, largest)
     return Inclusion((float(x), float(y), float(z)), ratio)
-
-
-def mean_density(exponent: float) -> float:
-    """Mean of ``(1 - (r/R)^2)^n`` over a ball: 1, 0.59, 0.40, 0.23 for n = 0, 0.5, 1, 2."""
-    return float(1.5 * beta(1.5, exponent + 1))

@@ -69,6 +69,16 @@ def paint_fields(  # type: ignore[no-untyped-def]  # noqa: D103
 
 
 @_jit
+def find_box(p, q, reach, origin, spacing, size):  # type: ignore[no-untyped-def]  # noqa: D103
+    # First and one past the last index (x, y, z) of the voxels within ``reach`` mm of the segment from p to q.
+    lo, hi = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    for c in range(3):
+        lo[c] = max(0, int(np.floor((min(p[c], q[c]) - reach - origin[c]) / spacing[c])))
+        hi[c] = min(size[c], int(np.ceil((max(p[c], q[c]) + reach - origin[c]) / spacing[c])) + 1)
+    return lo, hi
+
+
+@_jit
 def stamp_tubes(gap, origin, spacing, starts, ends, thick, wide, thick_axes, wide_axes):  # type: ignore[no-untyped-def]  # noqa: D103
     # Keep in ``gap`` [z, y, x] the least distance (mm, first order) to tubes of elliptic section.
     # thick, wide: (n, 2) half sizes at start and end along thick_axes, wide_axes (n, 3), both normal to the tube.
@@ -79,11 +89,7 @@ def stamp_tubes(gap, origin, spacing, starts, ends, thick, wide, thick_axes, wid
         length = np.sqrt(np.sum(e * e)) + 1e-9
         e = e / length
         reach = max(thick[n].max(), wide[n].max()) + 2.5
-        lo, hi = np.zeros(3, np.int64), np.zeros(3, np.int64)
-        size = (nx, ny, nz)
-        for c in range(3):
-            lo[c] = max(0, int(np.floor((min(p[c], q[c]) - reach - origin[c]) / spacing[c])))
-            hi[c] = min(size[c], int(np.ceil((max(p[c], q[c]) + reach - origin[c]) / spacing[c])) + 1)
+        lo, hi = find_box(p, q, reach, origin, spacing, (nx, ny, nz))
         for k in range(lo[2], hi[2]):
             dz = origin[2] + k * spacing[2] - p[2]
             for j in range(lo[1], hi[1]):
@@ -133,11 +139,7 @@ def stamp_vessels(cover, origin, spacing, starts, ends, radii, width):  # type: 
         e = q - p
         square = np.sum(e * e) + 1e-9
         reach = max(radii[n, 0], radii[n, 1], 0.55 * width) + 0.6 * width
-        lo, hi = np.zeros(3, np.int64), np.zeros(3, np.int64)
-        size = (nx, ny, nz)
-        for c in range(3):
-            lo[c] = max(0, int(np.floor((min(p[c], q[c]) - reach - origin[c]) / spacing[c])))
-            hi[c] = min(size[c], int(np.ceil((max(p[c], q[c]) + reach - origin[c]) / spacing[c])) + 1)
+        lo, hi = find_box(p, q, reach, origin, spacing, (nx, ny, nz))
         for k in range(lo[2], hi[2]):
             dz = origin[2] + k * spacing[2] - p[2]
             for j in range(lo[1], hi[1]):

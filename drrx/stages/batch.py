@@ -93,7 +93,7 @@ def _run_case(stage: Stage, job: CaseJob, code: str) -> tuple[dict[str, Any], st
     said = [stage.name, code, job.row.case, job.settings, job.seed, given, stage.depends(job)]
     fingerprint = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     old = _read_outcome(job.folder.stage_record(stage.name))
-    if old and old["fingerprint"] == fingerprint and _are_whole(job.folder, old["products"]):
+    if old and old["fingerprint"] == fingerprint and _are_there(job.folder, old["products"]):
         return old, f"{old['status']} before"
     outcome = {"fingerprint": fingerprint, "status": "done", "code": "", "detail": "", "hint": "", "products": {}}
     try:
@@ -116,5 +116,5 @@ def _read_outcome(path: Path) -> dict[str, Any] | None:
     return dict(read_json(path)) if path.is_file() else None
 
 
-def _are_whole(folder: CaseFolder, products: Mapping[str, str]) -> bool:
+def _are_there(folder: CaseFolder, products: Mapping[str, str]) -> bool:
     return all((folder.folder / name).is_file() for name in products)

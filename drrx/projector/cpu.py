@@ -11,14 +11,24 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from drrx.geometry import View
+from drrx.projector.integrand import Integrand
 from drrx.projector.rays import make_index_rays
 from drrx.volume import Volume
 
 TILE = 64  # detector columns a thread sweeps at once: its float64 accumulators then stay in the L2 cache
 
 
-def project_volume_cpu(volume: Volume, view: View) -> NDArray[np.float32]:
-    """Compute ``drrx.projector.project_volume`` on the CPU, with as many threads as numba has."""
+def project_on_cpu(integrand: Integrand, view: View) -> NDArray[np.float32]:
+    """Do one job of ``drrx.projector.project`` on the CPU, with as many threads as numba has."""
+    values, bits = integrand.volume.values, integrand.mask_bits
+    channels = [
+        np.clip(values, *band) - offset for band, offset in zip(integrand.bands, integrand.offsets, strict=True)
+    ]
+    channels += [bits[integrand.labels] >> k & 1 for k in range(len(integrand.masks))]
+    return np.stack([_project(integrand.volume.with_values(channel), view) for channel in channels])
+
+
+def _project(volume: Volume, view: View) -> NDArray[np.float32]:
     rays = make_index_rays(volume, view)
     first, second = rays.across
     # (across, along, across): of a frontal view that is the CT as it lies in memory, and nothing is copied.

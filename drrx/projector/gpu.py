@@ -1,17 +1,30 @@
 """The GPU kernel: Joseph's method in torch, one bilinear resampling per slab of voxels, on any torch device."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
 from drrx.geometry import View
+from drrx.projector.integrand import Integrand
 from drrx.projector.rays import make_index_rays
 from drrx.volume import Volume
 
 
-def project_volume_torch(volume: Volume, view: View, device: str) -> NDArray[np.float32]:
-    """Compute ``drrx.projector.project_volume`` on a torch device: ``"cuda"``, ``"cuda:1"``, ``"cpu"``, ..."""
+def project_on_gpu(jobs: Sequence[tuple[Integrand, View]], device: str) -> list[NDArray[np.float32]]:
+    """Compute ``drrx.projector.project`` on a torch device: ``"cuda"``, ``"cuda:1"``, ``"cpu:0"``, ..."""
+    results = []
+    for integrand, view in jobs:
+        values, bits = integrand.volume.values, integrand.mask_bits
+        channels = [np.clip(values, *b) - offset for b, offset in zip(integrand.bands, integrand.offsets, strict=True)]
+        channels += [bits[integrand.labels] >> k & 1 for k in range(len(integrand.masks))]
+        results.append(np.stack([_project(integrand.volume.with_values(c), view, device) for c in channels]))
+    return results
+
+
+def _project(volume: Volume, view: View, device: str) -> NDArray[np.float32]:
     rays = make_index_rays(volume, view)
     first, second = rays.across
     slabs = np.ascontiguousarray(volume.values.transpose(rays.axis, first, second))

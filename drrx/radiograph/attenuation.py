@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from drrx.radiograph.settings import ComposeDrrSettings
 
+#: The bases as bands of HU for the projector; their line integrals over 1000 are ``water_mm`` and ``bone_mm``.
+BASIS_BANDS_HU = ((-1000.0, 0.0), (0.0, np.inf))
+
 
 def make_bases(hu: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Split HU into the relative density up to water and the excess above it.

@@ -12,14 +12,21 @@ from drrx.io.arrays import write_arrays
 from drrx.io.files import write_json
 from drrx.io.nifti import read_volume
 from drrx.projector.field import AIR_HU, extend_slices
-from drrx.projector.project import project_volume
+from drrx.projector.integrand import Integrand
+from drrx.projector.project import project
 from drrx.projector.settings import ProjectCtSettings
 from drrx.projector.window import make_view
-from drrx.radiograph.attenuation import make_bases
-from drrx.records.anatomy import Anatomy, Label
+from drrx.radiograph.attenuation import BASIS_BANDS_HU
+from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Label
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.volume import Volume
+
+MASKS: dict[str, tuple[int, ...]] = {
+    "lung_path_mm": (*RIGHT_LUNG, *LEFT_LUNG),
+    "mediastinum_path_mm": (Label.MEDIASTINUM,),
+    "bone_path_mm": (Label.BONE,),
+}
 
 
 def run(job: CaseJob) -> Sequence[Path]:
@@ -48,11 +55,7 @@ def project_plain(ct: Volume, view: View, device: str = "cpu") -> dict[str, NDAr
     -------
     float32 ``[row, column]`` maps in mm: the bases ``water_mm`` and ``bone_mm``.
     """
-    names, bases = ("water_mm", "bone_mm"), make_bases(ct.values)
-    return {
-        name: project_volume(ct.with_values(basis), view, device=device)
-        for name, basis in zip(names, bases, strict=True)
-    }
+    return _name_maps(*project([(Integrand(ct, BASIS_BANDS_HU), view)], device=device))
 
 
 def project_case(
@@ -67,7 +70,7 @@ def project_case(
     view
         A frontal view.
     device
-        As for ``project_volume``.
+        As for ``project``.
 
     Returns
     -------
@@ -76,13 +79,15 @@ def project_case(
     """
     body = ct.with_values(np.where(anatomy.body, ct.values, np.int16(AIR_HU)))
     longer, added_mm = extend_slices(body, view)
-    masks = {
-        "lung_path_mm": anatomy.lung,
-        "mediastinum_path_mm": anatomy.mask(Label.MEDIASTINUM),
-        "bone_path_mm": anatomy.mask(Label.BONE),
-    }
-    paths = {name: project_volume(ct.with_values(mask), view, device=device) for name, mask in masks.items()}
-    return project_plain(longer, view, device) | paths, added_mm
+    num_below, num_above = (round(length / ct.spacing_mm[0]) for length in added_mm)
+    labels = np.pad(anatomy.labels.values, ((num_below, num_above), (0, 0), (0, 0)))
+    integrand = Integrand(longer, BASIS_BANDS_HU, labels, tuple(MASKS.values()))
+    return _name_maps(*project([(integrand, view)], device=device)), added_mm
+
+
+def _name_maps(channels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    channels[:2] /= 1000  # HU to relative density
+    return dict(zip(("water_mm", "bone_mm", *MASKS), channels, strict=False))
 
 
 STAGE = Stage("project_ct", run, upstream=("read_ct", "segment_anatomy"))

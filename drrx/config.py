@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -19,6 +19,7 @@ from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.dataset.settings import CollectDatasetSettings
 from drrx.errors import DrrxError
 from drrx.fingerprint import stage_fingerprint
+from drrx.geometry import VIEW_NAME_PATTERN, VIEW_NAMES, ViewName
 from drrx.io.settings import ReadCtSettings
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.phantom.settings import MakePhantomSettings
@@ -27,7 +28,16 @@ from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.settings import Field, settings
 
-__all__ = ["STAGES", "Config", "load_config", "make_config_yaml", "make_schema", "stage_fingerprint", "stage_settings"]
+__all__ = [
+    "STAGES",
+    "Config",
+    "jitter_seed",
+    "load_config",
+    "make_config_yaml",
+    "make_schema",
+    "stage_fingerprint",
+    "stage_settings",
+]
 
 #: Stages in their order.
 STAGES = (
@@ -46,7 +56,7 @@ _SHARED: dict[str, tuple[str, ...]] = {
     "collect_dataset": ("variants", "views", "make_phantom", *STAGES[:-1]),
 }
 #: Options of a single command that the workflow sets itself; ``config.yaml`` does not offer them.
-_SET_BY_WORKFLOW = {"project_ct": {"projection": "views"}, "sample_nodules": {"num_variants": "variants"}}
+_SET_BY_WORKFLOW = {"sample_nodules": {"num_variants": "variants"}}
 
 
 @settings
@@ -64,9 +74,10 @@ class Config:
     variants: int = Field(
         default=2, ge=0, le=1000, description="images with nodules per case and view, beside the nodule-free twin"
     )
-    views: tuple[Literal["pa", "ap"], ...] = Field(
-        default=("pa",), min_length=1, description="views of each case: pa (source behind the patient), ap (in front)"
-    )
+    views: tuple[Annotated[str, Field(pattern=VIEW_NAME_PATTERN)], ...] = Field(
+        default=("pa",), min_length=1,
+        description=f"views of each case: {VIEW_NAMES}",
+    )  # fmt: skip
     make_phantom: MakePhantomSettings = Field(
         default=MakePhantomSettings(), description="Thorax CTs drawn from a seed, for rows with path phantom:SEED"
     )
@@ -129,6 +140,8 @@ def _tell(problem: Any, where: str) -> DrrxError:
     *above, key = map(str, problem["loc"])
     found, needed = repr(problem["input"]), problem["msg"].replace("tuple", "list")
     hint = "config.yaml of the project lists every key with unit and default."
+    if problem["type"] == "string_pattern_mismatch":  # only names of views have one
+        needed = VIEW_NAMES
     if problem["type"] == "unexpected_keyword_argument":
         schema = make_schema()["properties"]
         known = list(schema[above[0]]["properties"] if above else schema)
@@ -153,6 +166,11 @@ def stage_settings(config: Config, stage: str) -> str:
     """
     values = to_values(config)
     return json.dumps(values[stage] | {key: values[key] for key in _SHARED.get(stage, ())}, sort_keys=True)
+
+
+def jitter_seed(config: Config) -> int | None:
+    """Return the master seed if a view is jittered by it, else ``None``: then no projection depends on it."""
+    return config.seed if any(ViewName.parse(name).is_jittered for name in config.views) else None
 
 
 def make_schema() -> dict[str, Any]:

@@ -13,7 +13,16 @@ import pytest
 import yaml
 
 from drrx.cli.options import add_settings
-from drrx.config import STAGES, Config, load_config, make_config_yaml, make_schema, stage_settings, to_values
+from drrx.config import (
+    STAGES,
+    Config,
+    jitter_seed,
+    load_config,
+    make_config_yaml,
+    make_schema,
+    stage_settings,
+    to_values,
+)
 from drrx.errors import DrrxError
 from drrx.fingerprint import stage_fingerprint
 
@@ -24,7 +33,7 @@ SECTIONS = {
     if dataclasses.is_dataclass(field.default.default)
 }
 #: Keys that the workflow sets from others.
-LEFT_OUT = {"project_ct": {"projection"}, "sample_nodules": {"num_variants"}}
+LEFT_OUT = {"sample_nodules": {"num_variants"}}
 
 
 def test_the_files_are_what_the_settings_say():
@@ -58,7 +67,8 @@ def test_every_key_is_described_and_an_option(name):
 
 
 def test_the_schema_and_the_settings_refuse_the_same():
-    for bad in ({"shardsize": 1}, {"project_ct": {"size": 1}}, {"project_ct": {"size_px": 0}}, {"views": ["side"]}):
+    names = ({"views": [name]} for name in ("side", "PA", "pa_0", "pa_01", "pa_1x", "pa_", "lateral 1"))
+    for bad in ({"shardsize": 1}, {"project_ct": {"size": 1}}, {"project_ct": {"size_px": 0}}, *names):
         with pytest.raises(DrrxError):
             load_config(bad)
         with pytest.raises(jsonschema.ValidationError):
@@ -72,7 +82,11 @@ def test_the_schema_and_the_settings_refuse_the_same():
         ({"project_ct": {"size": 1}}, "project_ct.size: found an unknown key; needed one of size_px"),
         ({"seed": -1}, "config.yaml: seed: found -1; needed Input should be greater than or equal to 0"),
         ({"views": ["pa", "pa"]}, "needed each view once"),
-        ({"project_ct": {"projection": "ap"}}, "needed the top-level key 'views'. Remove project_ct.projection."),
+        (
+            {"views": ["pa_0"]},
+            "config.yaml: views.0: found 'pa_0'; needed pa, ap, lateral, or one of these with a number",
+        ),
+        ({"sample_nodules": {"num_variants": 3}}, "needed the top-level key 'variants'. Remove sample_nodules.num_"),
         ({"project_ct": 3}, "config.yaml: project_ct: found 3"),
     ],
 )
@@ -94,6 +108,11 @@ def test_a_stage_is_told_its_own_section_and_what_it_shares():
     changed = [stage for stage in STAGES if stage_settings(others, stage) != stage_settings(Config(), stage)]
     assert changed == ["restore_cxr", "collect_dataset"], "the manifest tells all settings"
     assert json.loads(stage_settings(config, "read_ct"))["make_phantom"] == to_values(config)["make_phantom"]
+
+
+def test_the_seed_concerns_a_projection_only_where_a_view_is_jittered():
+    assert jitter_seed(load_config({"views": ["pa", "lateral"], "seed": 5})) is None
+    assert jitter_seed(load_config({"views": ["pa", "lateral_2"], "seed": 5})) == 5
 
 
 def test_settings_load_no_heavy_library():

@@ -1,5 +1,20 @@
-"""Frames and views; numpy only."""
+"""Frames, views, their names and small motions; numpy only."""
 
-from drrx.geometry.view import View, make_frontal_view
+from drrx.geometry.name import PROJECTIONS, VIEW_NAME_PATTERN, VIEW_NAMES, Projection, ViewName
+from drrx.geometry.pose import Pose
+from drrx.geometry.standard import make_standard_view
+from drrx.geometry.view import View
 
-__all__ = ["View", "make_frontal_view"]
+make_frontal_view = make_standard_view
+
+__all__ = [
+    "PROJECTIONS",
+    "VIEW_NAMES",
+    "VIEW_NAME_PATTERN",
+    "Pose",
+    "Projection",
+    "View",
+    "ViewName",
+    "make_frontal_view",
+    "make_standard_view",
+]

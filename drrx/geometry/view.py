@@ -1,7 +1,7 @@
 """A cone-beam view: one point source and one flat detector in the world (LPS, mm)."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class View:
     shape
         Number of rows and columns.
     name
-        ``"pa"``, ``"ap"``; used in file names and records.
+        ``"pa"``, ``"lateral_2"``; used in file names and records.
     """
 
     source_world_mm: NDArray[np.float64]
@@ -81,11 +81,15 @@ class View:
         on_detector = self.source_world_mm + rays * scale[..., None] - self.pixel00_world_mm
         return on_detector @ np.linalg.pinv(basis).T
 
-    def magnification(self, world_mm: NDArray) -> float:
-        """Return source-detector over source-point distance along the central axis, for one world point in mm."""
+    def depth_mm(self, world_mm: NDArray) -> NDArray[np.float64]:
+        """Return how far points ``(..., 3)`` lie before the source, towards the detector along its normal, in mm."""
         normal = np.cross(self.row_step_world_mm, self.column_step_world_mm)
-        depth = (np.asarray(world_mm, float) - self.source_world_mm) @ normal / np.linalg.norm(normal)
-        return self.source_to_detector_mm / abs(float(depth))
+        normal *= np.sign((self.pixel00_world_mm - self.source_world_mm) @ normal) / np.linalg.norm(normal)
+        return (np.asarray(world_mm, float) - self.source_world_mm) @ normal
+
+    def magnification(self, world_mm: NDArray) -> float:
+        """Return source-detector over source-point distance along the detector's normal, for one world point in mm."""
+        return self.source_to_detector_mm / abs(float(self.depth_mm(world_mm)))
 
     def window(self, rows: slice, columns: slice) -> "View":
         """Return the view of the pixels ``[rows, columns]`` only; slices need start and stop inside the detector."""
@@ -107,29 +111,3 @@ class View:
     def from_json(cls, data: dict[str, Any]) -> "View":
         """Return the view that ``to_json`` wrote."""
         return cls(**{**data, "shape": (int(data["shape"][0]), int(data["shape"][1]))})
-
-
-def make_frontal_view(
-    center_world_mm: NDArray,
-    *,
-    projection: Literal["pa", "ap"] = "pa",
-    size_px: int = 1024,
-    source_to_detector_mm: float = 1800.0,
-    source_to_center_mm: float = 1600.0,
-    detector_mm: float = 430.0,
-) -> View:
-    """Make an untilted frontal view whose central ray runs through ``center_world_mm``.
-
-    Image columns go to the patient's left (+x) and rows to the feet (-z), so the patient's right lies on the image's
-    left, as on a wall. ``pa`` has the source behind the patient (+y), ``ap`` in front (-y).
-    """
-    away = {"pa": 1.0, "ap": -1.0}[projection]
-    center = np.asarray(center_world_mm, float)
-    pitch_mm = detector_mm / size_px
-    half_mm = (size_px - 1) / 2 * pitch_mm
-    source = center + np.array([0.0, away * source_to_center_mm, 0.0])
-    detector_y = source[1] - away * source_to_detector_mm
-    pixel00 = np.array([center[0] - half_mm, detector_y, center[2] + half_mm])
-    return View(
-        source, pixel00, np.array([pitch_mm, 0.0, 0.0]), np.array([0.0, 0.0, -pitch_mm]), (size_px, size_px), projection
-    )

@@ -1,23 +1,24 @@
 """Stage ``project_ct``: basis line integrals of the CT and path maps of its anatomy, once per view."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.geometry import View
+from drrx.geometry import Pose, View, ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import write_json
 from drrx.io.nifti import read_volume
 from drrx.projector.field import AIR_HU, extend_slices
 from drrx.projector.integrand import Integrand
+from drrx.projector.jitter import draw_pose
 from drrx.projector.project import project
 from drrx.projector.settings import ProjectCtSettings
-from drrx.projector.window import make_view
+from drrx.projector.window import check_clearance, make_view
 from drrx.radiograph.attenuation import BASIS_BANDS_HU
 from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Label
+from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.volume import Volume
@@ -35,11 +36,18 @@ def run(job: CaseJob) -> Sequence[Path]:
     base = make_settings(ProjectCtSettings, job.settings, "project_ct")
     products: list[Path] = []
     for name in job.settings["views"]:
-        view = make_view(ct, replace(base, projection=name))
+        view_name = ViewName.parse(name)
+        seed = make_seed(job.seed, job.row.case, "project_ct", name)
+        pose = draw_pose(base, seed) if view_name.is_jittered else Pose()
+        view = make_view(ct, base, view_name, pose)
         arrays, added_mm = project_case(ct, anatomy, view, base.device)
         write_arrays(job.folder.projection(name), arrays)
         record = {
             "view": view.to_json(),
+            "projection": view_name.projection,
+            "view_position": view_name.view_position,
+            "patient_orientation": view_name.patient_orientation,
+            "pose": pose.to_json(),
             "repeated_slices_below_mm": added_mm[0],
             "repeated_slices_above_mm": added_mm[1],
         }
@@ -55,6 +63,7 @@ def project_plain(ct: Volume, view: View, device: str = "cpu") -> dict[str, NDAr
     -------
     float32 ``[row, column]`` maps in mm: the bases ``water_mm`` and ``bone_mm``.
     """
+    check_clearance(ct, view)
     return _name_maps(*project([(Integrand(ct, BASIS_BANDS_HU), view)], device=device))
 
 
@@ -68,7 +77,7 @@ def project_case(
     ct, anatomy
         Canonical int16 HU and its labels, on one grid.
     view
-        A frontal view.
+        Any view that the body lies wholly before the detector of.
     device
         As for ``project``.
 
@@ -78,6 +87,7 @@ def project_case(
     ``mediastinum_path_mm`` and ``bone_path_mm`` through the labels; and the lengths added below and above, in mm.
     """
     body = ct.with_values(np.where(anatomy.body, ct.values, np.int16(AIR_HU)))
+    check_clearance(body, view)
     longer, added_mm = extend_slices(body, view)
     num_below, num_above = (round(length / ct.spacing_mm[0]) for length in added_mm)
     labels = np.pad(anatomy.labels.values, ((num_below, num_above), (0, 0), (0, 0)))

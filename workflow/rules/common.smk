@@ -7,7 +7,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 try:
-    from drrx.config import load_config, stage_fingerprint, stage_settings, to_values
+    from drrx.config import (
+        jitter_seed,
+        load_config,
+        stage_fingerprint,
+        stage_settings,
+        to_values,
+    )
     from drrx.errors import DrrxError
     from drrx.io.cohort import read_cohort
     from drrx.io.files import read_json, sha256_file

@@ -19,6 +19,7 @@ rule project_ct:
     params:
         run=run_stage,
         cases=cases_of,
+        seed=jitter_seed(CONFIG),
         settings=stage_settings(CONFIG, "project_ct"),
         code=stage_fingerprint("project_ct"),
     message:

@@ -16,6 +16,7 @@ from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.dataset.collect import collect_dataset
 from drrx.dataset.entries import without_folders
 from drrx.dataset.settings import CollectDatasetSettings
+from drrx.geometry import Pose
 from drrx.io.files import sha256_file, write_json
 from drrx.io.image import write_image
 from drrx.records.case import CaseRecord, Correction
@@ -33,6 +34,9 @@ def write_case(results: Path, case: str) -> None:
     if case == "c2":
         record = CaseRecord(case, "phantoms", "corrected", corrections=corrections)
     write_json(folder / "case.json", record.to_json())
+    pose = Pose() if case == "c1" else Pose(tilt_deg=-1.25)
+    facts = {"projection": "pa", "view_position": "PA", "patient_orientation": ["L", "F"]}
+    write_json(folder / "pa" / "projection.json", {"view": VIEW.to_json(), "pose": pose.to_json(), **facts})
     for number, variant in enumerate(VARIANTS):
         nodule = make_nodule(
             (30.0 - 50 * number, 20.0, -40.0 + 30 * number), kind="calcified" if number == 2 else "solid"
@@ -145,6 +149,21 @@ def test_tables_have_a_row_each(run):
     assert all(value != "" for row in nodules for value in row.values())
 
 
+def test_images_say_how_they_were_taken(run, coco):
+    rows = list(csv.DictReader((run[0] / "dataset" / "images.csv").open()))
+    images = coco.loadImgs(coco.getImgIds())
+    assert [row["tilt_deg"] for row in rows] == ["0"] * 3 + ["-1.25"] * 3
+    assert [image["pose"]["tilt_deg"] for image in images] == [0] * 3 + [-1.25] * 3
+    assert {row["view_position"] for row in rows} == {image["view_position"] for image in images} == {"PA"}
+    assert {row["patient_orientation"] for row in rows} == {"L\\F"}
+    for row, image in zip(rows, images, strict=True):
+        spacing_mm = [float(row["row_spacing_mm"]), float(row["column_spacing_mm"])]
+        assert image["pixel_spacing_mm"] == pytest.approx(spacing_mm, rel=1e-5) == [430 / 256] * 2
+        assert float(row["source_to_detector_mm"]) == image["source_to_detector_mm"] == pytest.approx(1800)
+    text = (run[0] / "dataset" / "index.html").read_text()
+    assert (text.count("PA, tilt -1.2 deg<"), text.count("PA<")) == (2, 2)
+
+
 def test_summary_names_refused_cases(run):
     results, summary = run
     assert json.loads((results / "summary.json").read_text()) == summary
@@ -214,6 +233,10 @@ def test_missing_and_broken_files_refuse_the_case_only(tmp_path):
     assert found["code"] == "MISSING_FILES"
     assert found["detail"] == "v2/pa/cxr.png: found no readable image; needed a PNG."
     assert summary["counts"]["images"] == 3
+    write_json(tmp_path / "cases/c1/pa/projection.json", {"view": VIEW.to_json()})
+    write_image(tmp_path / "cases/c1/v2/pa/cxr.png", np.zeros(VIEW.shape))
+    (found,) = [case for case in collect(tmp_path)["refused"] if case["case"] == "c1"]
+    assert found["detail"] == "pa/projection.json: found no 'patient_orientation'; needed the record of a view."
     write_image(tmp_path / "cases/c2/v1/pa/drr.png", np.zeros((8, 8)))
     summary = collect(tmp_path)
     assert "DRR and CXR of different sizes" in summary["refused"][1]["detail"]

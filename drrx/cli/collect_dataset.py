@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``collect-dataset``."""
     from drrx.cli.options import add_settings
     from drrx.dataset.settings import CollectDatasetSettings
+    from drrx.geometry import VIEW_NAMES
 
     parser.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table, .tsv or .csv")
     parser.add_argument("--variants", type=int, default=2, metavar="INTEGER",
                         help="variants with nodules per case, besides the twin (default: 2)")  # fmt: skip
-    parser.add_argument("--views", nargs="+", choices=["pa", "ap"], default=["pa"], help="views (default: pa)")
+    parser.add_argument("--views", nargs="+", default=["pa"], metavar="NAME", help=f"{VIEW_NAMES} (default: pa)")
     parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="master seed of the run (default: 0)")
     add_settings(parser, CollectDatasetSettings)
 
@@ -32,13 +33,15 @@ def run(args: argparse.Namespace) -> None:
     from drrx.cli.options import make_settings
     from drrx.dataset.collect import collect_dataset
     from drrx.dataset.settings import CollectDatasetSettings
+    from drrx.geometry import ViewName
     from drrx.io.cohort import read_cohort
 
     settings = make_settings(CollectDatasetSettings, vars(args), "drrx collect-dataset")
     cases = [(row.case, row.cohort) for row in read_cohort(args.cohort)]
     variants = ["twin", *(f"v{number}" for number in range(1, args.variants + 1))]
-    facts = {"seed": args.seed, "variants": args.variants, "views": list(args.views)}
-    summary = collect_dataset(args.results, cases, variants, args.views, settings, facts)
+    views = [str(ViewName.parse(name)) for name in args.views]
+    facts = {"seed": args.seed, "variants": args.variants, "views": views}
+    summary = collect_dataset(args.results, cases, variants, views, settings, facts)
     counts = summary["counts"]
     print(f"{args.results / 'dataset' / 'index.html'}: {counts['images']} images, {counts['nodules']} nodules")
     for case in summary["refused"]:

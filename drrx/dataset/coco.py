@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import drrx
-from drrx.dataset.entries import TWIN, ImageEntry
+from drrx.dataset.entries import TWIN, ImageEntry, ViewFacts
 from drrx.records.annotation import Annotation
 
 CATEGORIES = (
@@ -15,7 +15,9 @@ CATEGORIES = (
 )
 IMAGE_COLUMNS = (
     "image_id", "file_name", "drr_file_name", "case", "cohort", "variant", "view", "role", "pair_id", "width",
-    "height", "num_nodules", "num_visible", "leakage",
+    "height", "num_nodules", "num_visible", "leakage", "projection", "view_position", "patient_orientation",
+    "row_spacing_mm", "column_spacing_mm", "source_to_detector_mm", "rotation_deg", "tilt_deg", "roll_deg",
+    "distance_mm", "shift_column_mm", "shift_row_mm",
 )  # fmt: skip
 NODULE_COLUMNS = (
     "image_id", "file_name", "nodule_id", "class", "kind", "margin", "attachment", "lobe_approx", "diameter_mm",
@@ -50,7 +52,7 @@ def make_coco(entries: Sequence[ImageEntry]) -> dict[str, Any]:
 
 
 def _image(number: int, entry: ImageEntry, twin: int | None) -> dict[str, Any]:
-    return {
+    return entry.facts.to_json() | {
         "id": number, "license": 1, "file_name": entry.file_name, "drr_file_name": entry.drr_file_name,
         "width": entry.width, "height": entry.height, "image_id": entry.image_id, "case": entry.case,
         "cohort": entry.cohort, "variant": entry.variant, "view": entry.view, "role": entry.role,
@@ -78,7 +80,16 @@ def _image_row(entry: ImageEntry) -> dict[str, Any]:
     names = ("image_id", "file_name", "drr_file_name", "case", "cohort", "variant", "view", "role", "pair_id")
     return {name: getattr(entry, name) for name in (*names, "width", "height")} | {
         "num_nodules": len(nodules), "num_visible": sum(nodule.truth_visible for nodule in nodules),
-        "leakage": entry.annotation.leakage,
+        "leakage": entry.annotation.leakage, **_view_cells(entry.facts),
+    }  # fmt: skip
+
+
+def _view_cells(facts: ViewFacts) -> dict[str, Any]:
+    row_mm, column_mm = facts.pixel_spacing_mm
+    return {
+        "projection": facts.projection, "view_position": facts.view_position,
+        "patient_orientation": "\\".join(facts.patient_orientation), "row_spacing_mm": row_mm,
+        "column_spacing_mm": column_mm, "source_to_detector_mm": facts.source_to_detector_mm, **facts.pose,
     }  # fmt: skip
 
 

@@ -1,14 +1,15 @@
 """What the data set is made of: finds the files of every case and says which cases are left out, and why."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from PIL import Image
 
 from drrx.errors import DrrxError
+from drrx.geometry import View
 from drrx.io.files import read_json
 from drrx.records.annotation import ImageAnnotation
 from drrx.records.case import CaseRecord
@@ -48,6 +49,46 @@ class CaseOutcome:
 
 
 @dataclass(frozen=True)
+class ViewFacts:
+    """How the images of one view of a case were taken; all variants share it.
+
+    Attributes
+    ----------
+    projection
+        ``pa``, ``ap`` or ``lateral``.
+    view_position, patient_orientation
+        The same in DICOM's words: ``PA``, ``AP``, ``LL``; what lies at the image's right and bottom (``L``, ``F``).
+    pixel_spacing_mm
+        Between rows and between columns on the detector.
+    source_to_detector_mm
+        Along the detector's normal.
+    pose
+        Turns in degrees and shifts in mm of a jittered view; zeros for an exact one.
+    """
+
+    projection: str
+    view_position: str
+    patient_orientation: tuple[str, str]
+    pixel_spacing_mm: tuple[float, float]
+    source_to_detector_mm: float
+    pose: Mapping[str, float]
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Pick the facts from a view's ``projection.json``."""
+        view = View.from_json(record["view"])
+        right, bottom = record["patient_orientation"]
+        return cls(
+            record["projection"], record["view_position"], (right, bottom), view.pixel_spacing_mm,
+            view.source_to_detector_mm, record["pose"],
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class ImageEntry:
     """One image of the data set and where its files come from.
 
@@ -57,6 +98,8 @@ class ImageEntry:
         ``<case>_<variant>_<view>``.
     case, cohort, variant, view
         Where it belongs; variant ``twin`` has no nodule.
+    facts
+        How it was taken.
     width, height
         Columns and rows.
     cxr, drr
@@ -70,6 +113,7 @@ class ImageEntry:
     cohort: str
     variant: str
     view: str
+    facts: ViewFacts
     width: int
     height: int
     cxr: Path
@@ -160,7 +204,14 @@ def _read_entry(folder: Path, case: str, cohort: str, variant: str, view: str) -
             found=f"{annotation.image_id}, {annotation.width} x {annotation.height}",
             needed=f"{image_id}, {width} x {height}", hint="Run again: annotate_cxr makes it anew.",
         )  # fmt: skip
-    return ImageEntry(image_id, case, cohort, variant, view, width, height, cxr, drr, annotation)
+    try:
+        facts = ViewFacts.from_json(read_json(folder / view / "projection.json"))
+    except KeyError as error:
+        raise DrrxError(
+            where=f"{view}/projection.json", found=f"no {error}", needed="the record of a view",
+            hint="Run again: project_ct makes it anew.",
+        ) from error  # fmt: skip
+    return ImageEntry(image_id, case, cohort, variant, view, facts, width, height, cxr, drr, annotation)
 
 
 def _read_size(path: Path) -> tuple[int, int]:

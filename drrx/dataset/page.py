@@ -6,7 +6,7 @@ from html import escape
 
 import drrx
 from drrx.dataset.entries import CaseOutcome, ImageEntry
-from drrx.dataset.preview import PANELS, describe
+from drrx.dataset.preview import PANELS, describe, describe_pose
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; }
@@ -58,7 +58,7 @@ def make_page(
 {_make_case_table(cases)}
 <h2>Images</h2>
 <p class="quiet">Boxes enclose the part above 20 % of the nodule's contrast; green: visible, orange: subtle or hidden.
-The patient's right is on the left. Click a DRR or CXR for all 16 bits.</p>
+The patient's right is on the left; in lateral views the front is. Click a DRR or CXR for all 16 bits.</p>
 {"".join(_make_section(entry, panels) for entry, panels in shown)}{more}
 </body>
 </html>
@@ -78,6 +78,7 @@ def _make_case_row(case: CaseOutcome) -> str:
 
 def _make_section(entry: ImageEntry, panels: Mapping[str, str]) -> str:
     words = "; ".join(f"{n.nodule_id}: {describe(n)}, {n.lobe_approx}" for n in entry.annotation.nodules) or "no nodule"
+    words += f"; {entry.facts.view_position}{describe_pose(entry.facts.pose)}"
     full = {"DRR": entry.drr_file_name, "CXR": entry.file_name}
     figures = "".join(
         f'<figure><a href="{escape(full.get(panel, panels[panel]))}"><img loading="lazy" src="{escape(panels[panel])}" '

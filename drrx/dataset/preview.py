@@ -1,6 +1,6 @@
 """Small images for people: previews for the index page, and one contact sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,12 @@ def describe(nodule: Annotation) -> str:
     classes = ("hidden", "subtle", "visible", "obvious")
     kind = nodule.kind.replace("_", "-") if nodule.kind != "ground_glass" else "ground-glass"
     return f"{kind}, {nodule.margin}, {nodule.diameter_mm:.0f} mm, {classes[nodule.visibility_class]}"
+
+
+def describe_pose(pose: Mapping[str, float]) -> str:
+    """Return how a jittered view was turned and moved, such as ``, rotation +2.1 deg, tilt -0.4 deg``; or nothing."""
+    parts = [(name.rpartition("_"), value) for name, value in pose.items() if value]
+    return "".join(f", {what.replace('_', ' ')} {value:+.1f} {unit}" for (what, _, unit), value in parts)
 
 
 def make_contact_sheet(rows: Sequence[tuple[ImageEntry, dict[str, Image.Image]]], size_px: int) -> Image.Image:

@@ -11,12 +11,12 @@ from drrx.annotate.mask import box_of, decode_mask, encode_mask, place_window
 from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.annotate.signal import Pair, find_neighbourhood, matched_filter_d_prime
 from drrx.errors import CaseRefused, DrrxError
-from drrx.geometry import make_frontal_view
+from drrx.geometry import make_standard_view
 from drrx.records.annotation import ImageAnnotation
 from drrx.records.nodule import Nodule, NoduleMeasures, NoduleShape
 
 SETTINGS = AnnotateCxrSettings()
-VIEW = make_frontal_view(np.zeros(3), size_px=256)
+VIEW = make_standard_view(np.zeros(3), size_px=256)
 PITCH = 430 / 256
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

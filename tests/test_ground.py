@@ -9,7 +9,7 @@ from PIL import Image
 
 from drrx.cli.main import find_commands, main
 from drrx.errors import DrrxError
-from drrx.geometry import View, make_frontal_view
+from drrx.geometry import View, make_standard_view
 from drrx.io.arrays import read_arrays, write_arrays
 from drrx.io.files import read_json, write_json, write_text, write_whole
 from drrx.io.image import read_image, write_image
@@ -46,7 +46,7 @@ def test_volume_refuses_a_singular_affine():
 
 @pytest.mark.parametrize("projection", ["pa", "ap"])
 def test_pixels_project_onto_themselves(projection):
-    view = make_frontal_view(np.array([3.0, -5.0, 100.0]), projection=projection, size_px=64)
+    view = make_standard_view(np.array([3.0, -5.0, 100.0]), projection=projection, size_px=64)
     rows, columns = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
     pixels = view.pixel_world_mm(rows, columns)
     halfway = view.source_world_mm + 0.6 * (pixels - view.source_world_mm)
@@ -58,13 +58,13 @@ def test_pixels_project_onto_themselves(projection):
 def test_pa_and_ap_look_at_the_patient_alike():
     left_high = np.array([50.0, 0.0, 80.0])  # patient's left, towards the head
     for projection in ("pa", "ap"):
-        row, column = make_frontal_view(np.zeros(3), projection=projection, size_px=100).project_points(left_high)
+        row, column = make_standard_view(np.zeros(3), projection=projection, size_px=100).project_points(left_high)
         assert row < 49.5 < column
-    assert make_frontal_view(np.zeros(3), projection="pa").source_world_mm[1] > 0  # behind the patient
+    assert make_standard_view(np.zeros(3), projection="pa").source_world_mm[1] > 0  # behind the patient
 
 
 def test_view_survives_json():
-    view = make_frontal_view(np.array([1.0, 2.0, 3.0]), size_px=17)
+    view = make_standard_view(np.array([1.0, 2.0, 3.0]), size_px=17)
     again = View.from_json(json.loads(json.dumps(view.to_json())))
     assert again.to_json() == view.to_json()
 

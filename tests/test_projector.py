@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drrx.errors import DrrxError
-from drrx.geometry import View, make_frontal_view
+from drrx.geometry import View, make_standard_view
 from drrx.projector.field import extend_slices
 from drrx.projector.project import project_volume
 from drrx.projector.rays import make_index_rays
@@ -15,7 +15,7 @@ from drrx.volume import Volume
 
 
 def make_view_of(volume: Volume, projection="pa", size_px=24, detector_mm=40.0) -> View:
-    return make_frontal_view(
+    return make_standard_view(
         volume.center_world_mm, projection=projection, size_px=size_px, detector_mm=detector_mm,
         source_to_detector_mm=300.0, source_to_center_mm=250.0,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_ball_matches_chord_length():
     radius = 30.0
     distance = np.sqrt(x**2 + y**2 + z**2)
     volume = Volume.from_spacing(np.clip(radius + 0.5 - distance, 0, 1).astype(np.float32), (1.0, 1.0, 1.0))
-    view = make_frontal_view(volume.center_world_mm, size_px=64, detector_mm=90)
+    view = make_standard_view(volume.center_world_mm, size_px=64, detector_mm=90)
     rows, columns = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
     rays = view.pixel_world_mm(rows, columns) - view.source_world_mm
     to_center = volume.center_world_mm - view.source_world_mm

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kurtosis
 
-from drrx.geometry import make_frontal_view
+from drrx.geometry import make_standard_view
 from drrx.radiograph.attenuation import make_bases, make_line_integral
 from drrx.radiograph.display import DisplayCurve
 from drrx.radiograph.exposure import make_exposure
@@ -75,7 +75,7 @@ def test_display_curve_is_rising_and_invertible():
 
 def test_only_the_nodule_differs_from_the_twin():
     line, lung_mm, mediastinum_mm = make_chest_maps()
-    view = make_frontal_view(np.zeros(3), size_px=160)
+    view = make_standard_view(np.zeros(3), size_px=160)
     settings = ComposeDrrSettings()
     film = Film.expose_twin(line, lung_mm, mediastinum_mm, view, settings, np.random.default_rng(0))
     positive = line.copy()
@@ -88,7 +88,7 @@ def test_only_the_nodule_differs_from_the_twin():
 
 def test_bone_is_white_and_air_is_black():
     line, lung_mm, mediastinum_mm = make_chest_maps()
-    view = make_frontal_view(np.zeros(3), size_px=160)
+    view = make_standard_view(np.zeros(3), size_px=160)
     film = Film.expose_twin(line, lung_mm, mediastinum_mm, view, ComposeDrrSettings(), np.random.default_rng(0))
     drr = film.develop(line)
     assert drr[80, 2] < 0.01

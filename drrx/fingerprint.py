@@ -7,7 +7,7 @@ from pathlib import Path
 
 import drrx
 
-_DATA = {"restore_cxr": ("restorer/weights/*.safetensors",)}
+_DATA = {"compose_drr": ("radiograph/*.json",), "restore_cxr": ("restorer/weights/*.safetensors",)}
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(?=drrx)(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)|"
     r"import[ \t]+(?=drrx)(?P<plain>[\w.]+))",
@@ -20,8 +20,8 @@ def stage_fingerprint(stage: str) -> str:
     """Return a hash of the source files that ``stage``'s results depend on (hexadecimal, 16 digits).
 
     Snakemake does not see changes inside a package; this text among a rule's ``params`` makes it see them. The files
-    are the stage's module below ``drrx/stages`` and all modules of drrx that it imports, directly or not, and for
-    ``restore_cxr`` the delivered weights.
+    are the stage's module below ``drrx/stages`` and all modules of drrx that it imports, directly or not, for
+    ``compose_drr`` the table of the beam and for ``restore_cxr`` the delivered weights.
     """
     root = Path(drrx.__file__).parent
     seen: set[Path] = set()

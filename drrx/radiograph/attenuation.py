@@ -1,14 +1,14 @@
-"""HU to attenuation, in two bases.
+"""HU to the two bases whose line integrals are projected, and from these to attenuation.
 
-With one effective energy (research default for 120 kVp, 3 mm Al, CsI): ``mu = mu_water * (1 + HU / 1000)`` up to water,
-and ``mu_water * (1 + bone_factor * HU / 1000)`` above. Both terms are linear in a basis each, so a CT is projected once
-and every later choice of ``mu_water`` or ``bone_factor`` costs nothing. HU stays continuous down to air: nothing in the
-lung is thresholded.
+Up to water, attenuation is that of water times the relative density ``1 + HU / 1000``; above it the rest is bone. Both
+are linear, so a CT is projected once per basis and every later choice of the beam costs nothing. HU stays continuous
+down to air: nothing in the lung is thresholded.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.radiograph.beam import Beam
 from drrx.radiograph.settings import ComposeDrrSettings
 
 #: The bases as bands of HU for the projector; their line integrals over 1000 are ``water_mm`` and ``bone_mm``.
@@ -38,5 +38,5 @@ def make_bases(hu: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def make_line_integral(
     water_mm: NDArray[np.float32], bone_mm: NDArray[np.float32], settings: ComposeDrrSettings
 ) -> NDArray[np.float32]:
-    """Return the line integral of attenuation (no unit) for the two basis line integrals in mm."""
-    return (settings.mu_water_per_mm * (water_mm + settings.bone_factor * bone_mm)).astype(np.float32)
+    """Return the line integral of attenuation (no unit) in the settings' beam, for basis line integrals in mm."""
+    return Beam.from_settings(settings).attenuate(water_mm, bone_mm).astype(np.float32, copy=False)

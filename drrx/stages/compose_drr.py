@@ -1,20 +1,23 @@
 """Stage ``compose_drr``: twin and variants as displayed DRRs, and the path maps of every nodule."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.annotate.annotate import Shadow, place_values
+from drrx.annotate.annotate import Shadow
 from drrx.errors import CaseRefused
 from drrx.geometry import View
 from drrx.io.arrays import read_arrays, write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.image import write_image
-from drrx.projector.project import project_volume
+from drrx.projector.integrand import Integrand
+from drrx.projector.project import project
 from drrx.projector.window import find_window
-from drrx.radiograph.attenuation import make_bases, make_line_integral
+from drrx.radiograph.attenuation import make_bases
+from drrx.radiograph.beam import Beam
 from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.nodule import NodulePatch, patches_from_arrays
@@ -24,29 +27,56 @@ from drrx.stages.batch import CaseJob, Stage
 from drrx.stages.layout import TWIN, variant_names
 from drrx.volume import Volume
 
+Bases = tuple[NDArray[np.float32], NDArray[np.float32]]
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class AddedLengths:
+    """What one nodule adds to the bases, in a window of the detector.
+
+    Attributes
+    ----------
+    window
+        Rows and columns of the view.
+    path_mm
+        float32 ``[row, column]``: path through the nodule, mm.
+    water_mm, bone_mm
+        float32, the same window: lengths that the nodule adds to the two bases, mm; negative where it takes away.
+    """
+
+    window: Window
+    path_mm: NDArray[np.float32]
+    water_mm: NDArray[np.float32]
+    bone_mm: NDArray[np.float32]
+
 
 def run(job: CaseJob) -> Sequence[Path]:
     """Write ``drr.png``, ``drr.json`` and ``paths.npz`` of every image."""
     settings = make_settings(ComposeDrrSettings, job.settings, "compose_drr")
+    return [path for view in job.settings["views"] for path in _compose_view(job, view, settings)]
+
+
+def _compose_view(job: CaseJob, name: str, settings: ComposeDrrSettings) -> list[Path]:
+    view = View.from_json(read_json(job.folder.projection_record(name))["view"])
+    maps = read_arrays(job.folder.projection(name))
+    beam, bases = Beam.from_settings(settings), (maps["water_mm"], maps["bone_mm"])
+    # One seed for all variants of a view: away from the nodule an image must equal its twin.
+    seed = make_seed(job.seed, job.row.case, "compose_drr", name)
+    film = Film.expose_twin(
+        beam.attenuate(*bases), maps["lung_path_mm"], maps["mediastinum_path_mm"], view, settings, make_rng(seed)
+    )
+    record = {
+        "noise_seed": seed, "physics": asdict(settings), "display": film.curve.to_json(), "view": view.to_json()
+    }  # fmt: skip
     products: list[Path] = []
-    for name in job.settings["views"]:
-        view = View.from_json(read_json(job.folder.projection_record(name))["view"])
-        maps = read_arrays(job.folder.projection(name))
-        twin = make_line_integral(maps["water_mm"], maps["bone_mm"], settings)
-        # One seed for all variants of a view: away from the nodule an image must equal its twin.
-        seed = make_seed(job.seed, job.row.case, "compose_drr", name)
-        film = Film.expose_twin(twin, maps["lung_path_mm"], maps["mediastinum_path_mm"], view, settings, make_rng(seed))
-        record = {"noise_seed": seed, "display": film.curve.to_json(), "view": view.to_json()}
-        for variant in variant_names(job.settings["variants"]):
-            shadows = [cast_shadow(patch, view, settings) for patch in _read_patches(job, variant)]
-            line_integral = sum((place_values(s.delta_line_integral, s, view.shape) for s in shadows), start=twin)
-            image, facts, paths = (
-                job.folder.image(variant, name, file) for file in ("drr.png", "drr.json", "paths.npz")
-            )
-            write_image(image, film.develop(line_integral))
-            write_json(facts, record)
-            write_arrays(paths, _name_arrays(shadows), compress=True)
-            products += [image, facts, paths]
+    for variant in variant_names(job.settings["variants"]):
+        image, facts, paths = (job.folder.image(variant, name, file) for file in ("drr.png", "drr.json", "paths.npz"))
+        added = project_patches(_read_patches(job, variant), view)
+        write_image(image, film.develop(beam.attenuate(*add_lengths(bases, added))))
+        write_json(facts, record)
+        write_arrays(paths, _name_arrays([cast_shadow(lengths, bases, beam) for lengths in added]), compress=True)
+        products += [image, facts, paths]
     return products
 
 
@@ -61,29 +91,55 @@ def _name_arrays(shadows: Sequence[Shadow]) -> dict[str, NDArray]:
     }
 
 
-def cast_shadow(patch: NodulePatch, view: View, settings: ComposeDrrSettings) -> Shadow:
-    """Project a nodule patch alone, on the part of the detector it covers.
+def project_patches(patches: Sequence[NodulePatch], view: View) -> list[AddedLengths]:
+    """Project nodule patches alone, each on the part of the detector it covers.
 
     Raises
     ------
     CaseRefused
-        ``NODULE_OUTSIDE``: no ray of the view meets the patch.
+        ``NODULE_OUTSIDE``: no ray of the view meets a patch.
     """
+    windows = [_find_window(patch, view) for patch in patches]
+    jobs = []
+    for patch, window in zip(patches, windows, strict=True):
+        before, after = make_bases(patch.hu_before), make_bases(patch.hu_after)
+        fields = (patch.occupancy, *(new - old for old, new in zip(before, after, strict=True)))
+        part = view.window(*window)
+        jobs += [(Integrand(Volume(values, patch.world_from_index)), part) for values in fields]
+    maps = [channels[0] for channels in project(jobs)]
+    return [AddedLengths(windows[i], *maps[3 * i : 3 * i + 3]) for i in range(len(patches))]
+
+
+def _find_window(patch: NodulePatch, view: View) -> Window:
     window = find_window(patch.grid, view)
     if window is None:
         raise CaseRefused(
             "NODULE_OUTSIDE", where=f"view {view.name}", found="a nodule beside the detector",
             needed="a nodule that the view shows", hint="Make project_ct.detector_mm larger, or change the seed.",
         )  # fmt: skip
-    part = view.window(*window)
+    return window
 
-    def project(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return project_volume(Volume(values, patch.world_from_index), part)
 
-    before, after = make_bases(patch.hu_before), make_bases(patch.hu_after)
-    water_mm, bone_mm = (project(new - old) for old, new in zip(before, after, strict=True))
-    added = make_line_integral(water_mm, bone_mm, settings)
-    return Shadow(project(patch.occupancy), added, row=window[0].start, column=window[1].start)
+def add_lengths(bases: Bases, added: Sequence[AddedLengths]) -> Bases:
+    """Return the bases of the CT with all its nodules; where a nodule adds nothing every bit stays as it is."""
+    water_mm, bone_mm = (base.copy() for base in bases)
+    for lengths in added:
+        water_mm[lengths.window] += lengths.water_mm
+        bone_mm[lengths.window] += lengths.bone_mm
+    return water_mm, bone_mm
+
+
+def cast_shadow(lengths: AddedLengths, bases: Bases, beam: Beam) -> Shadow:
+    """Return what one nodule alone adds to the line integral.
+
+    A beam hardens on its way, so that depends on what else the rays meet: ``L(t + dt) - L(t)``, with the nodule-free
+    ``bases`` for ``t``. Two nodules on one ray add a little less than their two shadows.
+    """
+    # Differences of numbers near 4 want more digits than float32 has.
+    water_mm, bone_mm = (base[lengths.window].astype(np.float64) for base in bases)
+    with_nodule = beam.attenuate(water_mm + lengths.water_mm, bone_mm + lengths.bone_mm)
+    delta = (with_nodule - beam.attenuate(water_mm, bone_mm)).astype(np.float32)
+    return Shadow(lengths.path_mm, delta, row=lengths.window[0].start, column=lengths.window[1].start)
 
 
 STAGE = Stage("compose_drr", run, upstream=("sample_nodules", "project_ct"))

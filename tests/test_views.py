@@ -6,13 +6,22 @@ import re
 import numpy as np
 import pytest
 
+from drrx.cli.main import main
 from drrx.errors import CaseRefused, DrrxError
 from drrx.geometry import PROJECTIONS, Pose, View, ViewName, make_standard_view
+from drrx.io.arrays import read_arrays
+from drrx.io.cohort import CohortRow
+from drrx.io.files import read_json
+from drrx.io.nifti import write_volume
 from drrx.projector.jitter import draw_pose
 from drrx.projector.project import project_volume
 from drrx.projector.settings import ProjectCtSettings
 from drrx.projector.window import check_clearance, make_view
+from drrx.records.anatomy import Label
 from drrx.seeds import make_seed
+from drrx.stages import project_ct
+from drrx.stages.batch import CaseJob
+from drrx.stages.layout import CaseFolder
 from drrx.volume import Volume
 
 CENTER = np.array([12.0, -30.0, 140.0])
@@ -239,3 +248,51 @@ def test_a_detector_inside_the_body_is_refused(projection, towards_detector_deg)
     reach_mm = 60 * (np.cos(np.deg2rad(20)) + np.sin(np.deg2rad(20))) - 60
     with pytest.raises(CaseRefused, match=f"up to {reach_mm:.0f} mm beyond"):
         check_clearance(make_body(60), corner_ahead)
+
+
+def project_chest(folder, views: list[str], case="c", seed=0) -> dict[str, tuple[dict, bytes]]:
+    """Run the stage on a box with one lung; return the record and the file of arrays of each view."""
+    files = CaseFolder(folder / f"{case} {seed} {' '.join(views)}", case)
+    labels = np.zeros((20, 25, 25), np.uint8)
+    labels[:, 5:20, 3:22] = Label.BODY
+    labels[4:16, 8:16, 6:11] = Label.LOBE_RIGHT_LOWER
+    hu = np.select([labels == Label.BODY, labels == Label.OUTSIDE], [30, -1000], -800).astype(np.int16)
+    write_volume(files.ct, Volume.from_spacing(hu, (8.0, 8.0, 8.0)))
+    write_volume(files.anatomy, Volume.from_spacing(labels, (8.0, 8.0, 8.0)))
+    row = CohortRow(case=case, path="x", cohort="x")
+    project_ct.run(CaseJob(row, files, {"views": views, "size_px": 40}, seed))
+    return {name: (read_json(files.projection_record(name)), files.projection(name).read_bytes()) for name in views}
+
+
+def test_another_view_case_or_seed_moves_no_view_but_its_own(tmp_path):
+    first = project_chest(tmp_path, ["pa", "pa_1"])
+    more = project_chest(tmp_path, ["lateral", "pa_2", "pa_1", "pa"])
+    assert {name: more[name] for name in first} == first
+    case, seed = project_chest(tmp_path, ["pa", "pa_1"], case="d"), project_chest(tmp_path, ["pa", "pa_1"], seed=1)
+    assert case["pa"] == seed["pa"] == first["pa"]
+    jittered = [first["pa_1"], more["pa_2"], case["pa_1"], seed["pa_1"]]
+    assert len({json.dumps(record["pose"]) for record, _ in jittered}) == 4
+    assert first["pa"][0]["pose"] == more["lateral"][0]["pose"] == Pose().to_json()
+    record = more["lateral"][0]
+    assert (record["projection"], record["view_position"], record["patient_orientation"]) == (
+        "lateral",
+        "LL",
+        ["P", "F"],
+    )
+
+
+def test_the_command_makes_the_views_of_the_workflow(tmp_path):
+    path = tmp_path / "ct.nii.gz"
+    write_volume(path, make_body(60))
+    command = ["project-ct", str(path), "--size-px", "32", "--output", str(tmp_path / "out.npz"), "--view"]
+    arrays = {}
+    for name in ("pa", "lateral", "lateral_1"):
+        assert main([*command, name, "--seed", "3"]) == 0
+        arrays[name] = read_arrays(tmp_path / "out.npz")
+    settings = ProjectCtSettings(size_px=32)
+    pose = draw_pose(settings, make_seed(3, "lateral_1"))
+    for name, moved in (("pa", Pose()), ("lateral", Pose()), ("lateral_1", pose)):
+        expected = make_view(make_body(60), settings, ViewName.parse(name), moved).to_arrays()
+        for key, vector in expected.items():
+            np.testing.assert_allclose(arrays[name][key], vector, atol=1e-4)
+    assert main([*command, "side"]) == 1

@@ -13,14 +13,18 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from drrx.geometry import View
+
 ROOT = Path(__file__).parent.parent
 # Coarse and small, so that the way takes seconds; everything else is as delivered.
 CONFIG = """\
 variants: 1
+views: [pa, lateral, pa_1]
 make_phantom: {in_plane_mm: 2.5, slice_mm: 3.5}
 project_ct: {size_px: 256}
 sample_nodules: {diameter_min_mm: 15, diameter_max_mm: 25}
 """
+VIEWS = ("pa", "lateral", "pa_1")
 COHORT = "case\tpath\tcohort\nphantom-1\tphantom:1\tdemo\ntorn\ttorn.nii.gz\tdemo\n"
 
 
@@ -58,16 +62,27 @@ def test_the_case_that_is_no_ct_is_refused_and_the_other_done(folder):
     assert [case["case"] for case in summary["refused"]] == ["torn"]
     assert summary["refused"][0]["code"]
     assert summary["refused"][0]["hint"]
-    assert summary["counts"]["images"] == 2
+    assert summary["counts"]["images"] == 2 * len(VIEWS)
 
 
-def test_coco_readers_load_the_annotations(dataset):
-    coco = COCO(dataset / "annotations.json")
-    images = {image["role"]: image for image in coco.loadImgs(coco.getImgIds())}
+@pytest.fixture(scope="module")
+def coco(dataset):
+    return COCO(dataset / "annotations.json")
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def pair(request, coco):
+    """Twin, positive and the one annotation of a view."""
+    images = {image["role"]: image for image in coco.loadImgs(coco.getImgIds()) if image["view"] == request.param}
     assert images.keys() == {"positive", "twin"}
-    assert images["positive"]["pair_id"] == images["twin"]["pair_id"] == "phantom-1_pa"
-    assert coco.getAnnIds(imgIds=images["twin"]["id"]) == []
     (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=images["positive"]["id"]))
+    return images["twin"], images["positive"], annotation
+
+
+def test_coco_readers_load_the_annotations(coco, pair):
+    twin, positive, annotation = pair
+    assert positive["pair_id"] == twin["pair_id"] == f"phantom-1_{twin['view']}"
+    assert coco.getAnnIds(imgIds=twin["id"]) == []
     mask = coco.annToMask(annotation)
     assert mask.shape == (256, 256)
     assert mask.sum() == pytest.approx(annotation["area"])
@@ -79,14 +94,34 @@ def test_coco_readers_load_the_annotations(dataset):
     assert top + box_height >= y + height - 1
 
 
-def test_drr_and_twin_differ_where_the_nodule_is_and_nowhere_else(dataset):
-    annotations = json.loads((dataset / "annotations.json").read_text())
-    names = {image["role"]: image["drr_file_name"] for image in annotations["images"]}
-    positive, twin = (read_grey(dataset / names[role]).astype(int) for role in ("positive", "twin"))
+def test_images_say_how_they_were_taken(pair):
+    for image in pair[:2]:
+        assert image["projection"] == image["view"].removesuffix("_1")
+        expected = ("LL", ["P", "F"]) if image["projection"] == "lateral" else ("PA", ["L", "F"])
+        assert (image["view_position"], image["patient_orientation"]) == expected
+        assert any(image["pose"].values()) == image["view"].endswith("_1")
+
+
+def test_the_mask_lies_where_the_view_puts_the_nodule(folder, coco, pair):
+    _, positive, annotation = pair
+    record = folder / "results" / "cases" / "phantom-1" / positive["view"] / "projection.json"
+    view = View.from_json(json.loads(record.read_text())["view"])
+    row, column = view.project_points(np.array(annotation["center_world_mm"]))
+    assert annotation["center_px"] == pytest.approx([column + 0.5, row + 0.5])
+    ys, xs = np.nonzero(coco.annToMask(annotation))
+    assert np.hypot(xs.mean() - column, ys.mean() - row) < 2
+    assert annotation["magnification"] == pytest.approx(view.magnification(np.array(annotation["center_world_mm"])))
+
+
+def test_drr_and_twin_differ_where_the_nodule_is_and_nowhere_else(dataset, pair):
+    *images, annotation = pair
+    twin, positive = (read_grey(dataset / image["drr_file_name"]).astype(int) for image in images)
     assert positive.shape == (256, 256)
-    rows, columns = np.nonzero(np.abs(positive - twin) > 655)  # 1 % of 16 bit
-    x, y, width, height = annotations["annotations"][0]["bbox"]
+    difference = np.abs(positive - twin)
+    rows, columns = np.nonzero(difference > 0.2 * difference.max())
+    x, y, width, height = annotation["bbox"]
     assert len(rows) > 10
+    assert difference.max() > 655  # 1 % of 16 bit
     margin_px = 12
     assert rows.min() > y - margin_px
     assert rows.max() < y + height + margin_px
@@ -95,7 +130,8 @@ def test_drr_and_twin_differ_where_the_nodule_is_and_nowhere_else(dataset):
 
 
 def test_the_radiographs_show_dark_lungs_beside_a_bright_middle(dataset):
-    for image in json.loads((dataset / "annotations.json").read_text())["images"]:
+    images = json.loads((dataset / "annotations.json").read_text())["images"]
+    for image in (image for image in images if image["projection"] == "pa"):
         for name in (image["file_name"], image["drr_file_name"]):
             values = read_grey(dataset / name)
             assert values.dtype == np.uint16
@@ -115,9 +151,9 @@ def test_the_manifest_names_every_file_with_its_hash(dataset):
 
 def test_tables_have_a_row_for_each_image_and_nodule(dataset):
     with (dataset / "images.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 2
+        assert len(list(csv.DictReader(stream))) == 2 * len(VIEWS)
     with (dataset / "nodules.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 1
+        assert len(list(csv.DictReader(stream))) == len(VIEWS)
 
 
 def test_nothing_is_left_to_do(folder):

@@ -49,13 +49,8 @@ class Beam:
     def from_settings(cls, settings: ComposeDrrSettings) -> Self:
         """Return the beam that the settings ask for: polyenergetic, or of the one energy they describe."""
         if settings.beam == "120kvp":
-            return cls(_read_lines("lines"))
+            return cls(_read_lines())
         return cls((Line(1.0, settings.mu_water_per_mm, settings.mu_water_per_mm * settings.bone_factor),))
-
-    @classmethod
-    def from_spectrum(cls) -> Self:
-        """Return the 120 kVp beam with all its energies: what the few lines are held against. Slow."""
-        return cls(_read_lines("spectrum"))
 
     def attenuate(self, water_mm: NDArray[np.floating], bone_mm: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the line integral ``-ln(I / I0)`` behind lengths of the bases.
@@ -74,12 +69,12 @@ class Beam:
         for line in softer:
             exponent = (last.mu_water_per_mm - line.mu_water_per_mm) * water_mm
             exponent += (last.mu_excess_per_mm - line.mu_excess_per_mm) * bone_mm
-            lost += line.weight * np.expm1(exponent, out=exponent)
-        return last.mu_water_per_mm * water_mm + last.mu_excess_per_mm * bone_mm - np.log1p(lost, out=lost)
+            lost += line.weight * np.expm1(exponent)
+        return last.mu_water_per_mm * water_mm + last.mu_excess_per_mm * bone_mm - np.log1p(lost)
 
 
 @functools.cache
-def _read_lines(key: str) -> tuple[Line, ...]:
-    columns = json.loads(TABLE.read_text(encoding="utf-8"))[key]
+def _read_lines() -> tuple[Line, ...]:
+    columns = json.loads(TABLE.read_text(encoding="utf-8"))["lines"]
     names = ("weight", "mu_water_per_mm", "mu_excess_per_mm")
     return tuple(Line(*row) for row in zip(*(columns[name] for name in names), strict=True))

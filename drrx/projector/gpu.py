@@ -1,52 +1,147 @@
-"""The GPU kernel: Joseph's method in torch, one bilinear resampling per slab of voxels, on any torch device."""
+"""The projector on a GPU: picks the kernel, and cuts the work into parts when memory is short.
 
-from collections.abc import Sequence
+All jobs go to the device at once. Only when they need more than there is (or the device says so), they are halved: first
+the list of jobs, then rows of a large image, then slabs of a large volume, whose shares add up because the projection
+is linear. The answer does not depend on the cuts but for rounding.
+"""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import grid_sample
 
+from drrx.errors import DrrxError
 from drrx.geometry import View
+from drrx.projector.device_job import DeviceJob, make_device_jobs
 from drrx.projector.integrand import Integrand
 from drrx.projector.rays import make_index_rays
+from drrx.projector.torch_kernel import project_with_torch
 from drrx.volume import Volume
 
+Job = tuple[Integrand, View]
+Images = list[NDArray[np.float32]]
 
-def project_on_gpu(jobs: Sequence[tuple[Integrand, View]], device: str) -> list[NDArray[np.float32]]:
-    """Compute ``drrx.projector.project`` on a torch device: ``"cuda"``, ``"cuda:1"``, ``"cpu:0"``, ..."""
-    results = []
-    for integrand, view in jobs:
-        values, bits = integrand.volume.values, integrand.mask_bits
-        channels = [np.clip(values, *b) - offset for b, offset in zip(integrand.bands, integrand.offsets, strict=True)]
-        channels += [bits[integrand.labels] >> k & 1 for k in range(len(integrand.masks))]
-        results.append(np.stack([_project(integrand.volume.with_values(c), view, device) for c in channels]))
-    return results
+CPU_BUDGET = 4 << 30  # bytes; torch cannot tell what a CPU has to spare
+SHARE_OF_FREE_MEMORY = 0.8  # the rest is for what torch and the driver need besides
+MAX_VOXELS = 2**31 - 1  # kernels count voxels in 32 bits
 
 
-def _project(volume: Volume, view: View, device: str) -> NDArray[np.float32]:
-    rays = make_index_rays(volume, view)
-    first, second = rays.across
-    slabs = np.ascontiguousarray(volume.values.transpose(rays.axis, first, second))
-    values = torch.from_numpy(slabs).to(device).float()
+def project_on_gpu(jobs: Sequence[Job], device: str) -> Images:
+    """Compute ``drrx.projector.project`` on a torch device.
 
-    def along(order: int, step: NDArray[np.float64], count: int) -> torch.Tensor:
-        return torch.arange(count, device=device, dtype=torch.float64) * float(step[order])
+    Parameters
+    ----------
+    jobs
+        As for ``project``.
+    device
+        ``"cuda"``, ``"cuda:1"``, ...: the Triton kernel, or torch's own operations where Triton is not installed;
+        ``"cpu:0"`` for the latter on a CPU.
 
-    def pixel(order: int) -> torch.Tensor:
-        rows = along(order, rays.row_step_index, view.shape[0])[:, None]
-        columns = along(order, rays.column_step_index, view.shape[1])[None, :]
-        return rows + columns + float(rays.pixel00_index[order] - rays.source_index[order])
+    Returns
+    -------
+    For each job float32 ``[channel, row, column]``.
 
-    slope_first, slope_second = pixel(first) / pixel(rays.axis), pixel(second) / pixel(rays.axis)
-    source = rays.source_index
-    size = torch.tensor([values.shape[2], values.shape[1]], device=device, dtype=torch.float64)
-    total = torch.zeros(view.shape, device=device)
-    for slab in torch.nonzero(values.flatten(1).any(1)).flatten().tolist():
-        step = slab - float(source[rays.axis])
-        index = torch.stack([source[second] + step * slope_second, source[first] + step * slope_first], dim=-1)
-        grid = ((2 * index + 1) / size - 1).float()  # voxel centres of torch's align_corners=False frame
-        sample = grid_sample(values[slab][None, None], grid[None], padding_mode="zeros", align_corners=False)[0, 0]
-        between = (step / pixel(rays.axis) > 0) & (step / pixel(rays.axis) <= 1)  # not behind source or detector
-        total += torch.where(between, sample, 0.0)
-    return (total.double().cpu().numpy() * rays.mm_per_slab).astype(np.float32)
+    Raises
+    ------
+    DrrxError
+        There is no such device, a source lies inside its volume, or one slab and one row of pixels do not fit.
+    """
+    target = _find_device(device)
+    return _project(list(jobs), target, pick_kernel(target)) if jobs else []
+
+
+def pick_kernel(device: torch.device) -> Callable[[Sequence[DeviceJob]], list[torch.Tensor]]:
+    """Return the Triton kernel for CUDA devices where Triton is installed, else the one in torch."""
+    if device.type != "cuda":
+        return project_with_torch
+    try:
+        from drrx.projector.triton_launch import project_with_triton
+    except ImportError:
+        return project_with_torch
+    return project_with_triton
+
+
+def find_budget(device: torch.device) -> float:
+    """Return how many bytes on ``device`` a call may use."""
+    if device.type != "cuda":
+        return CPU_BUDGET
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return SHARE_OF_FREE_MEMORY * (torch.cuda.mem_get_info(device)[0] + idle)
+
+
+def find_need(jobs: Sequence[Job]) -> float:
+    """Return an upper bound of the bytes that ``jobs`` take on a device, infinite for a grid of too many voxels."""
+    integrands = {id(integrand): integrand for integrand, _ in jobs}.values()
+    if max(integrand.volume.values.size for integrand in integrands) > MAX_VOXELS:
+        return np.inf
+    return sum(map(_find_grid_bytes, integrands)) + sum(_find_image_bytes(*job) for job in jobs)
+
+
+def _find_grid_bytes(integrand: Integrand) -> int:
+    per_voxel = min(integrand.volume.values.itemsize, 4) + bool(integrand.masks)
+    return 2 * per_voxel * integrand.volume.values.size  # a lateral view copies it
+
+
+def _find_image_bytes(integrand: Integrand, view: View) -> int:
+    per_pixel = 96 + 24 * integrand.num_channels  # torch's float64 positions; shares of the sums
+    return per_pixel * view.shape[0] * view.shape[1]
+
+
+def _find_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise DrrxError(
+            where="device", found=f"{name!r} and {torch.cuda.device_count()} CUDA devices",
+            needed="cpu, or a CUDA device that torch can see",
+            hint="Set device: cpu, or install torch for CUDA and check nvidia-smi.",
+        )  # fmt: skip
+    return device
+
+
+def _project(jobs: list[Job], device: torch.device, kernel: Callable) -> Images:
+    if find_need(jobs) <= find_budget(device):
+        try:
+            return [image.cpu().numpy() for image in kernel(make_device_jobs(jobs, device))]
+        except torch.cuda.OutOfMemoryError:  # somebody else was faster: go on below, where its memory is free again
+            pass
+    if len(jobs) > 1:
+        middle = len(jobs) // 2
+        return _project(jobs[:middle], device, kernel) + _project(jobs[middle:], device, kernel)
+    (job,) = jobs
+    parts = _cut(*job)
+    images = [_project([part], device, kernel)[0] for part in parts]
+    is_by_rows = parts[0][0] is job[0]
+    return [np.concatenate(images, axis=1) if is_by_rows else images[0] + images[1]]
+
+
+def _cut(integrand: Integrand, view: View) -> tuple[Job, Job]:
+    """Halve the rows of the image or the slabs of the volume, whichever takes more."""
+    volume, (num_rows, num_columns) = integrand.volume, view.shape
+    axis = make_index_rays(volume, view).axis
+    num_slabs = volume.shape[axis]
+    is_by_rows = _find_image_bytes(integrand, view) > _find_grid_bytes(integrand)
+    if num_rows > 1 and (is_by_rows or num_slabs == 1):
+        columns = slice(0, num_columns)
+        halves = slice(0, num_rows // 2), slice(num_rows // 2, num_rows)
+        return (integrand, view.window(halves[0], columns)), (integrand, view.window(halves[1], columns))
+    if num_slabs > 1:
+        halves = slice(0, num_slabs // 2), slice(num_slabs // 2, num_slabs)
+        return (_crop(integrand, axis, halves[0]), view), (_crop(integrand, axis, halves[1]), view)
+    raise DrrxError(
+        where=f"view {view.name}", found=f"too little memory for one slab of {volume.shape} and one row of pixels",
+        needed=f"{find_need([(integrand, view)]):.0f} bytes", hint="Free memory of the device, or set device: cpu.",
+    )  # fmt: skip
+
+
+def _crop(integrand: Integrand, axis: int, slabs: slice) -> Integrand:
+    window = [slice(None)] * 3
+    window[axis] = slabs
+    volume = integrand.volume
+    affine = volume.world_from_index.copy()
+    affine[:3, 3] += slabs.start * affine[:3, axis]
+    labels = None if integrand.labels is None else integrand.labels[tuple(window)]
+    return Integrand(Volume(volume.values[tuple(window)], affine), integrand.bands, labels, integrand.masks)

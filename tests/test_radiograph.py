@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kurtosis
 
 from drrx.errors import DrrxError
-from drrx.geometry import make_frontal_view
+from drrx.geometry import make_standard_view
 from drrx.io.image import read_image, write_image
 from drrx.radiograph.attenuation import make_bases, make_line_integral
 from drrx.radiograph.beam import Beam
@@ -188,7 +188,7 @@ def test_display_curve_is_rising_and_invertible():
 
 def test_log_signal_comes_back_from_the_stored_file(tmp_path):
     line, lung_mm, mediastinum_mm = make_chest_maps()
-    view = make_frontal_view(np.zeros(3), size_px=160)
+    view = make_standard_view(np.zeros(3), size_px=160)
     film = Film.expose_twin(line, lung_mm, mediastinum_mm, view, ComposeDrrSettings(), np.random.default_rng(0))
     write_image(tmp_path / "drr.png", film.develop(line))
     record = json.loads(json.dumps({"display": film.curve.to_json()}))
@@ -208,7 +208,7 @@ def test_a_record_of_another_kind_is_told():
 @pytest.mark.parametrize("kerma_ugy", [2.5, 1e-4])  # the second is so little that much of the image is at its floor
 def test_only_the_nodule_differs_from_the_twin(kerma_ugy):
     line, lung_mm, mediastinum_mm = make_chest_maps()
-    view = make_frontal_view(np.zeros(3), size_px=160)
+    view = make_standard_view(np.zeros(3), size_px=160)
     settings = ComposeDrrSettings(detector_kerma_ugy=kerma_ugy)
     film = Film.expose_twin(line, lung_mm, mediastinum_mm, view, settings, np.random.default_rng(0))
     positive = line.copy()
@@ -222,7 +222,7 @@ def test_only_the_nodule_differs_from_the_twin(kerma_ugy):
 
 def test_bone_is_white_and_air_is_black():
     line, lung_mm, mediastinum_mm = make_chest_maps()
-    view = make_frontal_view(np.zeros(3), size_px=160)
+    view = make_standard_view(np.zeros(3), size_px=160)
     film = Film.expose_twin(line, lung_mm, mediastinum_mm, view, ComposeDrrSettings(), np.random.default_rng(0))
     drr = film.develop(line)
     assert drr[80, 2] < 0.01
@@ -284,7 +284,7 @@ def test_patch_adds_its_thickness_on_the_ray():
     occupancy = np.ones((40, 40, 40), np.float32)
     affine = np.array([[0, 0, 0.5, 0], [0, 0.5, 0, 0], [0.5, 0, 0, 0], [0, 0, 0, 1.0]])
     patch = NodulePatch(occupancy, occupancy * -800, occupancy * 100, affine)
-    view = make_frontal_view(np.full(3, 9.75), size_px=512)
+    view = make_standard_view(np.full(3, 9.75), size_px=512)
     (lengths,) = project_patches([patch], view)
     middle = tuple(size // 2 for size in lengths.path_mm.shape)
     assert lengths.path_mm[middle] == pytest.approx(20, rel=1e-3)

@@ -5,8 +5,6 @@ from drrx.geometry.pose import Pose
 from drrx.geometry.standard import make_standard_view
 from drrx.geometry.view import View
 
-make_frontal_view = make_standard_view
-
 __all__ = [
     "PROJECTIONS",
     "VIEW_NAMES",
@@ -15,6 +13,5 @@ __all__ = [
     "Projection",
     "View",
     "ViewName",
-    "make_frontal_view",
     "make_standard_view",
 ]

@@ -4,7 +4,7 @@ Reads a CT (NIfTI, MHD/MHA, NRRD or DICOM folder; `drrx read-ct` checks and mend
 with float32 arrays [row, column], head up, the patient's right on the image's left (lateral: the front on the left):
 
   line_integral          attenuation along each ray, no unit (0 is air)
-  water_mm, bone_mm      its two bases, mm:
+  water_mm, bone_mm      its two bases, mm; with --beam monoenergetic
                          line_integral = mu_water_per_mm * (water_mm + bone_factor * bone_mm)
   source_world_mm, pixel00_world_mm, column_step_world_mm, row_step_world_mm
                          the geometry, LPS mm; pixel [r, c] = pixel00 + r * row_step + c * column_step

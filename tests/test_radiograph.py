@@ -85,6 +85,12 @@ def test_scatter_fractions_are_the_asked_ones(grid, in_lung, in_mediastinum):
     assert np.abs(np.diff(np.log(scatter[:, 10:-10]), axis=1)).max() < 0.2
 
 
+def test_a_symmetric_chest_scatters_symmetrically():
+    scatter = expose(ONLY_SCATTER, pitch_mm=0.4).scatter  # ten pixels per cell of the coarse grid
+    np.testing.assert_allclose(scatter, scatter[:, ::-1], rtol=1e-4)
+    np.testing.assert_allclose(scatter, scatter[::-1], rtol=1e-4)
+
+
 def test_scatter_takes_contrast_by_its_share():
     line, *_ = make_chest_maps()
     thicker = line + np.float32(0.01)
@@ -134,6 +140,12 @@ def test_electronic_noise_has_its_share_of_the_variance():
     electronic = expose_flat(asked) - quantum  # the same quanta: every effect has a stream of its own
     assert electronic.var() == pytest.approx(0.3 * quantum.var(), rel=0.03)
     assert abs(np.corrcoef(electronic.ravel(), quantum.ravel())[0, 1]) < 0.02
+
+
+def test_switching_noise_leaves_the_gain_as_it_is():
+    settings = replace(ComposeDrrSettings(), gain_percent=1)
+    with_noise, without = (expose(replace(settings, detector_kerma_ugy=kerma)).detector.gain for kerma in (2.5, 0))
+    np.testing.assert_array_equal(with_noise, without)
 
 
 def test_gain_is_of_pixels_and_faintly_of_columns():

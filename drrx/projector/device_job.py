@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from drrx.geometry import View
 from drrx.projector.integrand import Integrand
-from drrx.projector.rays import make_index_rays
+from drrx.projector.rays import IndexRays, make_index_rays
 
 NATIVE_DTYPES = (np.int16, np.uint8, np.float32)  # what kernels read as it is; bool is read as uint8, others as float32
+
+Grid = tuple[torch.Tensor, torch.Tensor | None]  # values and bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class DeviceJob:
     """One grid on the device and one view of it, with the axes in the order (a, n, b).
 
     Rays step along ``n``, and a sample is interpolated between its neighbours along ``a`` and ``b``. The vectors are
-    float64 ``(3,)`` in voxels; pixel ``[row, column]`` lies at ``source + ray00 + row * row_step + column * column_step``.
+    float64 ``(3,)`` in voxels; a pixel lies at ``source + ray00 + row * row_step + column * column_step``.
 
     Attributes
     ----------
@@ -61,44 +63,42 @@ class DeviceJob:
 
 def make_device_jobs(jobs: Sequence[tuple[Integrand, View]], device: torch.device) -> list[DeviceJob]:
     """Upload each integrand once, however many of the ``jobs`` look at it, and express the views in its voxels."""
-    grids: dict[tuple[int, bool], tuple[torch.Tensor, torch.Tensor | None]] = {}
+    uploads: dict[int, Grid] = {}
+    turned: dict[tuple[int, int], Grid] = {}
     made = []
     for integrand, view in jobs:
         rays = make_index_rays(integrand.volume, view)
-        order = [rays.across[0], rays.axis, rays.across[1]]
-        is_lateral = rays.axis == 2  # needs a copy of its own: the axis that lies together in memory becomes n
-        if (id(integrand), False) not in grids:
-            grids[id(integrand), False] = _upload(integrand, device)
-        if (id(integrand), is_lateral) not in grids:
-            values, bits = grids[id(integrand), False]
-            grids[id(integrand), True] = _swap(values), None if bits is None else _swap(bits)
-        values, bits = (
-            tensor if is_lateral or tensor is None else tensor.permute(order)
-            for tensor in grids[id(integrand), is_lateral]
-        )
-        assert values is not None
-        axes = integrand.volume.world_from_index[:3, order]
-        made.append(
-            DeviceJob(
-                values, bits, rays.source_index[order], (rays.pixel00_index - rays.source_index)[order],
-                rays.row_step_index[order], rays.column_step_index[order], axes.T @ axes,
-                np.column_stack([np.array(integrand.bands).reshape(-1, 2), integrand.offsets]), len(integrand.masks),
-                view.shape, rays.is_separable,
-            )
-        )  # fmt: skip
+        key = id(integrand), rays.axis
+        if id(integrand) not in uploads:
+            uploads[id(integrand)] = _upload(integrand, device)
+        if key not in turned:
+            values, bits = uploads[id(integrand)]
+            turned[key] = _turn(values, rays.axis), None if bits is None else _turn(bits, rays.axis)
+        made.append(_make_device_job(integrand, view, rays, turned[key]))
     return made
 
 
-def _upload(integrand: Integrand, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _make_device_job(integrand: Integrand, view: View, rays: IndexRays, grid: Grid) -> DeviceJob:
+    order = [rays.across[0], rays.axis, rays.across[1]]
+    steps_mm = integrand.volume.world_from_index[:3, order]
+    return DeviceJob(
+        *grid, rays.source_index[order], (rays.pixel00_index - rays.source_index)[order], rays.row_step_index[order],
+        rays.column_step_index[order], steps_mm.T @ steps_mm,
+        np.column_stack([np.array(integrand.bands).reshape(-1, 2), integrand.offsets]), len(integrand.masks),
+        view.shape, rays.is_separable,
+    )  # fmt: skip
+
+
+def _upload(integrand: Integrand, device: torch.device) -> Grid:
+    """Values in a dtype that the kernels read, and the masks of each voxel, ``[slice, row, column]``."""
     values = integrand.volume.values
     if values.dtype == np.bool_:
         values = values.view(np.uint8)
     elif values.dtype not in NATIVE_DTYPES:
         values = values.astype(np.float32)
     on_device = torch.from_numpy(np.ascontiguousarray(values)).to(device)
-    if not integrand.masks:
+    if integrand.labels is None or not integrand.masks:
         return on_device, None
-    assert integrand.labels is not None
     bits = torch.from_numpy(np.ascontiguousarray(integrand.labels)).to(device, copy=True)
     table = torch.from_numpy(integrand.mask_bits).to(device)
     for plane in bits:  # slice by slice: torch looks up with 32-bit indices, four times the labels
@@ -106,6 +106,6 @@ def _upload(integrand: Integrand, device: torch.device) -> tuple[torch.Tensor, t
     return on_device, bits
 
 
-def _swap(tensor: torch.Tensor) -> torch.Tensor:
-    """Return ``[slice, row, column]`` as a new ``[slice, column, row]``."""
-    return tensor.transpose(1, 2).contiguous()
+def _turn(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """Bring ``[slice, row, column]`` into the order (a, n, b) of rays along ``axis``; a lateral view needs a copy."""
+    return tensor.transpose(0, 1) if axis == 0 else tensor if axis == 1 else tensor.transpose(1, 2).contiguous()

@@ -1,8 +1,8 @@
 """The projector on a GPU: picks the kernel, and cuts the work into parts when memory is short.
 
-All jobs go to the device at once. Only when they need more than there is (or the device says so), they are halved: first
-the list of jobs, then rows of a large image, then slabs of a large volume, whose shares add up because the projection
-is linear. The answer does not depend on the cuts but for rounding.
+All jobs go to the device at once. Only when they need more than there is (or the device says so) they are halved: first
+the list of jobs, then the rows of a large image or the slabs of a large volume, whose shares add up because the
+projection is linear. The answer depends on the cuts by rounding only.
 """
 
 from collections.abc import Callable, Sequence

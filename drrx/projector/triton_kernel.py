@@ -1,56 +1,50 @@
+# ruff: noqa: RUF005  (Triton joins tuples, but cannot unpack them)
 """The GPU kernel in Triton: all channels of all jobs of a kind in one launch.
 
 A program holds a tile of pixels and walks the slabs of voxels that its rays cross. Voxels are read in their own dtype,
 clipped into bands and split into masks, then interpolated and added to one sum per channel, so a volume is read once
 for all channels. Two walks give the same answer:
 
-- ``_walk_slices`` for views whose detector axes lie along the volume's own. The sample along a row of pixels is the
-  same for all rows between two slices: a slice is interpolated along ``b`` once per tile and added to every row with
-  its weight. Per pixel, slab and channel about three multiplications remain, where a gather has four loads besides.
+- ``_walk_slices`` for views whose detector axes lie along the volume's own. There all rows of pixels between two slices
+  share what the slices look like along the columns: a slice is interpolated along ``b`` once per tile, and added to
+  every row with that row's weight.
 - ``_walk_rays`` for all others: four neighbours per pixel and slab.
 
-Columns of pixels follow ``b``, along which voxels lie together in memory, so the threads of a warp read neighbours. A
-tile is one warp: nothing waits for anything. Slabs are shared out over ``num_chunks`` programs per tile that write sums
-of their own (added at the end, always in the same order), since one image has too few tiles to fill a large GPU.
-
-Positions are found in float64 once per pixel, in the slab in the middle of the volume, and followed from there in
-float32: their error is below 1e-4 voxels for volumes of up to 1024 voxels a side, however far away the source is.
+Columns of pixels follow ``b``, along which voxels lie together in memory, so the threads of a warp read neighbours. The
+slabs of a tile are shared out over several programs that write sums of their own, since one image has too few tiles to
+fill a large GPU.
 """
 
-from collections.abc import Sequence
-from contextlib import nullcontext
-from itertools import groupby
-
-import numpy as np
-import torch
 import triton
 import triton.language as tl
-from numpy.typing import NDArray
 
-from drrx.projector.device_job import DeviceJob
-
-#: Rows and columns of a tile, and warps: for slices four columns of eight rows per thread, so that five channels of
-#: sums (160) still fit its registers; for rays two pixels per thread, a tile as square as whole warps allow.
-SLICES_TILE, RAYS_TILE = (8, 128, 1), (8, 32, 4)
-#: Programs that fill the largest GPUs (132 to 160 processors with up to 32 of them each); more only write more sums.
-ENOUGH_PROGRAMS = 4096
-MAX_CHUNKS = 4
+from drrx.projector.triton_rays import (
+    find_crossing,
+    find_line,
+    find_max,
+    find_min,
+    find_mm_per_slab,
+    find_slabs,
+    find_span,
+    share_slabs,
+    to_float32,
+)
 
 
 @triton.jit
-def _hat(x):  # type: ignore[no-untyped-def]
+def _hat(x):
     return tl.maximum(1.0 - tl.abs(x), 0.0)
 
 
 @triton.jit
-def _find_pair(x, size):  # type: ignore[no-untyped-def]
+def _find_pair(x, size):
     """Lower one of the two voxels nearest to ``x`` inside the grid, and both weights: 0 from one voxel outside on."""
     low = tl.floor(tl.minimum(tl.maximum(x, 0.0), tl.maximum(size - 2, 0).to(tl.float32)))
     return low.to(tl.int32), _hat(x - low), tl.where(size > 1, _hat(x - low - 1.0), 0.0)
 
 
 @triton.jit
-def _read(grid, offset, bounds, num_masks: tl.constexpr):  # type: ignore[no-untyped-def]
+def _read(grid, offset, bounds, num_masks: tl.constexpr):
     """All channels of the voxels at ``offset``."""
     channels = ()
     if len(bounds) > 0:
@@ -66,7 +60,7 @@ def _read(grid, offset, bounds, num_masks: tl.constexpr):  # type: ignore[no-unt
 
 
 @triton.jit
-def _add(total, weight, channels):  # type: ignore[no-untyped-def]
+def _add(total, weight, channels):
     """Add each channel, weighted, to its sum."""
     added = ()
     for channel in tl.static_range(len(total)):
@@ -75,7 +69,7 @@ def _add(total, weight, channels):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _find_slices(low, high, size):  # type: ignore[no-untyped-def]
+def _find_slices(low, high, size):
     """First slice with a weight at a position from ``low`` to ``high``, and one past the last."""
     limit = size.to(tl.float32)
     begin, last = tl.minimum(tl.maximum(low, 0.0), limit), tl.minimum(tl.maximum(high, -1.0), limit - 1)
@@ -83,7 +77,7 @@ def _find_slices(low, high, size):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _walk_slices(total, grid, bounds, slabs, a, b, top, bottom, num_masks: tl.constexpr):  # type: ignore[no-untyped-def]
+def _walk_slices(total, grid, bounds, slabs, a, b, top, bottom, num_masks: tl.constexpr):
     """Interpolate each slice that the tile needs along ``b`` and share it out over the rows."""
     _, _, size_a, size_n, size_b, stride_a, stride_n = grid
     for n in range(slabs[0], slabs[1]):
@@ -104,7 +98,7 @@ def _walk_slices(total, grid, bounds, slabs, a, b, top, bottom, num_masks: tl.co
 
 
 @triton.jit
-def _walk_rays(total, grid, bounds, slabs, first, past, a, b, num_masks: tl.constexpr):  # type: ignore[no-untyped-def]
+def _walk_rays(total, grid, bounds, slabs, first, past, a, b, num_masks: tl.constexpr):
     """Gather the four neighbours of each pixel's ray in each slab."""
     _, _, size_a, size_n, size_b, stride_a, stride_n = grid
     next_a, next_b = tl.where(size_a > 1, stride_a, 0), tl.where(size_b > 1, 1, 0)
@@ -123,80 +117,7 @@ def _walk_rays(total, grid, bounds, slabs, first, past, a, b, num_masks: tl.cons
 
 
 @triton.jit
-def _find_ray(floats, axis: tl.constexpr, row, column):  # type: ignore[no-untyped-def]
-    """From the source to a pixel along ``axis``, in voxels, float64."""
-    first = floats + 4 * axis
-    return tl.load(first + 1) + row * tl.load(first + 2) + column * tl.load(first + 3)
-
-
-@triton.jit
-def _find_line(floats, axis: tl.constexpr, row, column, middle):  # type: ignore[no-untyped-def]
-    """Position along ``axis`` in the middle slab, and its change per slab, in float64."""
-    slope = _find_ray(floats, axis, row, column) / _find_ray(floats, 1, row, column)
-    return tl.load(floats + 4 * axis) + (middle - tl.load(floats + 4)) * slope, slope
-
-
-@triton.jit
-def _find_crossing(line, size, middle):  # type: ignore[no-untyped-def]
-    """First and last slab in which a line may be less than one voxel outside ``size`` voxels, in float64."""
-    slope = tl.where(tl.abs(line[1]) < 1e-12, 1e-12, line[1])
-    enter, leave = (-1.0 - line[0]) / slope, (size - line[0]) / slope
-    return middle + tl.floor(tl.minimum(enter, leave)), middle + tl.ceil(tl.maximum(enter, leave))
-
-
-@triton.jit
-def _find_span(floats, row, column):  # type: ignore[no-untyped-def]
-    """First and last slab between source and detector (0 < depth <= 1), in float64."""
-    source, ray = tl.load(floats + 4), _find_ray(floats, 1, row, column)
-    first = tl.where(ray > 0, tl.floor(source) + 1, tl.ceil(source + ray))
-    return first, tl.where(ray > 0, tl.floor(source + ray), tl.ceil(source) - 1)
-
-
-@triton.jit
-def _find_slabs(span, across_a, across_b, size_n):  # type: ignore[no-untyped-def]
-    """First slab in which a ray counts, and one past the last."""
-    first = tl.maximum(span[0], tl.maximum(across_a[0], across_b[0]))
-    last = tl.minimum(span[1], tl.minimum(across_a[1], across_b[1]))
-    limit = size_n.to(tl.float64)
-    begin, end = tl.minimum(tl.maximum(first, 0.0), limit), tl.minimum(tl.maximum(last + 1, 0.0), limit)
-    return begin.to(tl.int32), end.to(tl.int32)
-
-
-@triton.jit
-def _min(x):  # type: ignore[no-untyped-def]
-    return tl.min(tl.min(x, axis=1), axis=0)
-
-
-@triton.jit
-def _max(x):  # type: ignore[no-untyped-def]
-    return tl.max(tl.max(x, axis=1), axis=0)
-
-
-@triton.jit
-def _share_slabs(begin, end):  # type: ignore[no-untyped-def]
-    """The part of a tile's slabs that this program walks."""
-    length = tl.cdiv(tl.maximum(end - begin, 0), tl.num_programs(1))
-    begin += tl.program_id(1) * length
-    return begin, tl.minimum(begin + length, end)
-
-
-@triton.jit
-def _round(line):  # type: ignore[no-untyped-def]
-    return line[0].to(tl.float32), line[1].to(tl.float32)
-
-
-@triton.jit
-def _find_mm_per_slab(floats, slope_a, slope_b):  # type: ignore[no-untyped-def]
-    """Length of a ray between two slabs, from the metric ``aa, nn, bb, an, nb, ab`` of the grid."""
-    metric = floats + 12
-    aa, nn, bb = tl.load(metric).to(tl.float32), tl.load(metric + 1).to(tl.float32), tl.load(metric + 2).to(tl.float32)
-    an, nb = tl.load(metric + 3).to(tl.float32), tl.load(metric + 4).to(tl.float32)
-    ab = tl.load(metric + 5).to(tl.float32)
-    return tl.sqrt(nn + slope_a * (aa * slope_a + 2 * an) + slope_b * (bb * slope_b + 2 * nb + 2 * ab * slope_a))
-
-
-@triton.jit
-def _load_grid(integers, dtype: tl.constexpr):  # type: ignore[no-untyped-def]
+def _load_grid(integers, dtype: tl.constexpr):
     """Values, bits, size_a, size_n, size_b, stride_a, stride_n."""
     values = tl.load(integers).to(tl.pointer_type(dtype))
     bits = tl.load(integers + 1).to(tl.pointer_type(tl.uint8))
@@ -209,7 +130,7 @@ def _load_grid(integers, dtype: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _load_bounds(floats, num_bands: tl.constexpr):  # type: ignore[no-untyped-def]
+def _load_bounds(floats, num_bands: tl.constexpr):
     """Low and high end of each band, and what it takes off."""
     bounds = ()
     for band in tl.static_range(num_bands):
@@ -220,34 +141,33 @@ def _load_bounds(floats, num_bands: tl.constexpr):  # type: ignore[no-untyped-de
 
 
 @triton.jit
-def _project_slices(total, grid, bounds, floats, row, column, edges, num_masks: tl.constexpr):  # type: ignore[no-untyped-def]
+def _project_slices(total, grid, bounds, floats, row, column, edges, num_masks: tl.constexpr):
     middle = grid[3] // 2
-    line_a, line_b = _find_line(floats, 0, row, 0, middle), _find_line(floats, 2, 0, column, middle)
-    across_a, across_b = _find_crossing(line_a, grid[2], middle), _find_crossing(line_b, grid[4], middle)
-    begin, end = _find_slabs(
-        _find_span(floats, 0, 0), (_min(across_a[0]), _max(across_a[1])), (_min(across_b[0]), _max(across_b[1])),
-        grid[3],
-    )  # fmt: skip
-    a, b = _round(line_a), _round(line_b)
-    top = _round(_find_line(floats, 0, edges[0], 0, middle))
-    bottom = _round(_find_line(floats, 0, edges[1], 0, middle))
-    total = _walk_slices(total, grid, bounds, _share_slabs(begin, end), a, b, top, bottom, num_masks)
-    return _scale(total, _find_mm_per_slab(floats, a[1], b[1]))
+    line_a, line_b = find_line(floats, 0, row, 0, middle), find_line(floats, 2, 0, column, middle)
+    across_a, across_b = find_crossing(line_a, grid[2], middle), find_crossing(line_b, grid[4], middle)
+    across_a = find_min(across_a[0]), find_max(across_a[1])
+    across_b = find_min(across_b[0]), find_max(across_b[1])
+    begin, end = find_slabs(find_span(floats, 0, 0), across_a, across_b, grid[3])
+    a, b = to_float32(line_a), to_float32(line_b)
+    top = to_float32(find_line(floats, 0, edges[0], 0, middle))
+    bottom = to_float32(find_line(floats, 0, edges[1], 0, middle))
+    total = _walk_slices(total, grid, bounds, share_slabs(begin, end), a, b, top, bottom, num_masks)
+    return _scale(total, find_mm_per_slab(floats, a[1], b[1]))
 
 
 @triton.jit
-def _project_rays(total, grid, bounds, floats, row, column, num_masks: tl.constexpr):  # type: ignore[no-untyped-def]
+def _project_rays(total, grid, bounds, floats, row, column, num_masks: tl.constexpr):
     middle = grid[3] // 2
-    line_a, line_b = _find_line(floats, 0, row, column, middle), _find_line(floats, 2, row, column, middle)
-    across_a, across_b = _find_crossing(line_a, grid[2], middle), _find_crossing(line_b, grid[4], middle)
-    begin, end = _find_slabs(_find_span(floats, row, column), across_a, across_b, grid[3])
-    a, b = _round(line_a), _round(line_b)
-    total = _walk_rays(total, grid, bounds, _share_slabs(_min(begin), _max(end)), begin, end, a, b, num_masks)
-    return _scale(total, _find_mm_per_slab(floats, a[1], b[1]))
+    line_a, line_b = find_line(floats, 0, row, column, middle), find_line(floats, 2, row, column, middle)
+    across_a, across_b = find_crossing(line_a, grid[2], middle), find_crossing(line_b, grid[4], middle)
+    begin, end = find_slabs(find_span(floats, row, column), across_a, across_b, grid[3])
+    a, b = to_float32(line_a), to_float32(line_b)
+    total = _walk_rays(total, grid, bounds, share_slabs(find_min(begin), find_max(end)), begin, end, a, b, num_masks)
+    return _scale(total, find_mm_per_slab(floats, a[1], b[1]))
 
 
 @triton.jit
-def _scale(total, factor):  # type: ignore[no-untyped-def]
+def _scale(total, factor):
     scaled = ()
     for channel in tl.static_range(len(total)):
         scaled = scaled + (total[channel] * factor,)
@@ -255,7 +175,7 @@ def _scale(total, factor):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def project_tiles(  # type: ignore[no-untyped-def]
+def project_tiles(
     out, out_size, tiles, integers, floats,
     dtype: tl.constexpr, num_bands: tl.constexpr, num_masks: tl.constexpr, is_separable: tl.constexpr,
     tile_rows: tl.constexpr, tile_columns: tl.constexpr,

@@ -13,10 +13,11 @@ from drrx.projector.device_job import DeviceJob
 from drrx.projector.triton_kernel import project_tiles
 
 DTYPES = {torch.int16: tl.int16, torch.uint8: tl.uint8, torch.float32: tl.float32}
-#: Rows and columns of a tile, and warps. By slices a thread has 8 rows of 4 columns: one line of voxels serves 8 rows,
-#: and the sums of five channels (160) still fit its registers. By rays it has 2 pixels, and more threads hide the loads.
+#: Rows and columns of a tile, and warps. By slices a thread has 8 rows of 4 columns: a line of voxels serves 8 rows,
+#: and the sums of five channels (160) still fit its registers; one warp waits for nobody. By rays a thread has 2
+#: pixels, and it takes more threads to hide the loads.
 SLICES_TILE, RAYS_TILE = (8, 128, 1), (8, 32, 4)
-#: One image has too few tiles to fill a large GPU (132 processors with 8 to 16 such warps each): the slabs of a tile are
+#: One image has too few tiles to fill a large GPU (132 processors with 8 to 16 warps of that size each): slabs are
 #: shared out as long as there are fewer programs than this, in at most as many shares as that.
 ENOUGH_PROGRAMS, MAX_SHARES = 4096, 4
 
@@ -32,7 +33,7 @@ def project_with_triton(jobs: Sequence[DeviceJob]) -> list[torch.Tensor]:
     for position, job in enumerate(jobs):
         kind = job.values.dtype, len(job.bounds), job.num_masks, job.is_separable
         kinds.setdefault(kind, []).append(position)
-    images = {}
+    images: dict[int, torch.Tensor] = {}
     for positions in kinds.values():
         images.update(zip(positions, launch([jobs[position] for position in positions]), strict=True))
     return [images[position] for position in range(len(jobs))]
@@ -58,7 +59,7 @@ def launch(jobs: Sequence[DeviceJob]) -> list[torch.Tensor]:
             num_warps=num_warps, enable_fp_fusion=True,
         )  # fmt: skip
     image = sums.sum(dim=0) if num_shares > 1 else sums[0]
-    return [part.view(-1, *job.shape) for part, job in zip(image.split(sizes), jobs, strict=True)]
+    return [part.view(-1, *job.shape) for part, job in zip(torch.split(image, sizes), jobs, strict=True)]
 
 
 def _make_tiles(job: int, shape: tuple[int, int], num_rows: int, num_columns: int) -> NDArray[np.int32]:

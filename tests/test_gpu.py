@@ -247,6 +247,16 @@ def test_an_unknown_device_is_told(name):
         project([(NOISE, look_at(NOISE.volume))], device=name)
 
 
+@needs_triton
+def test_cuda_gets_the_triton_kernel():
+    assert gpu.pick_kernel(torch.device("cuda")).__name__ == "project_with_triton"
+
+
+def test_torch_stands_in_where_triton_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "drrx.projector.triton_launch", None)  # importing it fails
+    assert gpu.pick_kernel(torch.device("cuda")) is project_with_torch
+
+
 def test_no_jobs_give_no_images():
     assert project([], device="cpu:0") == []
 

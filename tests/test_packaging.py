@@ -19,6 +19,9 @@ PIP_NAME = {"pytorch": "torch", "snakemake-minimal": "snakemake"}
 #: Where the imported name differs from PyPI's.
 IMPORTED_FROM = {"PIL": "pillow", "SimpleITK": "simpleitk", "skimage": "scikit-image", "yaml": "pyyaml"}
 
+#: Used where it is installed, and torch for CUDA brings it along.
+OPTIONAL = {"triton"}
+
 
 def declared(*extras: str) -> dict[str, SpecifierSet]:
     texts = PROJECT["dependencies"] + [text for extra in extras for text in PROJECT["optional-dependencies"][extra]]
@@ -61,7 +64,7 @@ def test_pins_are_public_versions():
 
 
 def test_what_is_imported_is_declared():
-    names = declared()
+    names = OPTIONAL.union(declared())
     for path in sorted((ROOT / "drrx").rglob("*.py")):
         for module in imported_modules(ast.parse(path.read_text())):
             top = module.partition(".")[0]

@@ -35,8 +35,8 @@ def project_on_gpu(jobs: Sequence[Job], device: str) -> Images:
     jobs
         As for ``project``.
     device
-        ``"cuda"``, ``"cuda:1"``, ...: the Triton kernel, or torch's own operations where Triton is not installed;
-        ``"cpu:0"`` for the latter on a CPU.
+        ``"cuda"``, ``"cuda:1"``, ...: the Triton kernel, or torch's own operations where Triton is missing or older
+        than 3.3; ``"cpu:0"`` for the latter on a CPU.
 
     Returns
     -------

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from drrx.projector.device_job import DeviceJob
 from drrx.projector.triton_kernel import project_tiles
 
+if not hasattr(tl, "tuple"):
+    raise ImportError("needs Triton 3.3 or newer: the channels of a voxel are a tuple")
+
 DTYPES = {torch.int16: tl.int16, torch.uint8: tl.uint8, torch.float32: tl.float32}
 #: Rows and columns of a tile, and warps. By slices a thread has 8 rows of 4 columns: a line of voxels serves 8 rows,
 #: and the sums of five channels (160) still fit its registers; one warp waits for nobody. By rays a thread has 2

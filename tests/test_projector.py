@@ -5,12 +5,10 @@ import pytest
 
 from drrx.errors import DrrxError
 from drrx.geometry import View, make_standard_view
-from drrx.projector.field import extend_slices
 from drrx.projector.project import project_volume
 from drrx.projector.rays import make_index_rays
 from drrx.projector.reference import project_volume_reference
-from drrx.projector.settings import ProjectCtSettings
-from drrx.projector.window import find_window, make_view
+from drrx.projector.window import find_window
 from drrx.volume import Volume
 
 
@@ -168,20 +166,6 @@ def test_find_window_holds_all_of_the_shadow():
         view.row_step_world_mm, view.shape, "pa",
     )  # fmt: skip
     assert find_window(volume, beside) is None
-
-
-def test_extended_scan_fills_the_detector_and_keeps_the_inside():
-    volume = Volume.from_spacing(np.full((10, 40, 40), 40, np.int16), (5.0, 5.0, 5.0))
-    view = make_view(volume, ProjectCtSettings(size_px=32, detector_mm=150.0))
-    longer, (below_mm, above_mm) = extend_slices(volume, view)
-    ones = longer.with_values(np.ones(longer.shape, np.float32))
-    image = project_volume(ones, view)
-    assert image.min() == pytest.approx(200.0, rel=0.01)  # every ray crosses the whole depth
-    assert below_mm > 0
-    assert above_mm > 0
-    start = int(below_mm / 5)
-    np.testing.assert_array_equal(longer.values[start : start + 10], volume.values)
-    np.testing.assert_allclose(longer.to_world(np.array([start, 0, 0])), volume.to_world(np.array([0, 0, 0])))
 
 
 def test_a_source_inside_the_volume_is_refused():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,14 @@ from drrx.geometry import Pose, View, ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import write_json
 from drrx.io.nifti import read_volume
-from drrx.projector.field import AIR_HU, extend_slices
+from drrx.projector.border import AIR_HU
+from drrx.projector.field import complete_field
 from drrx.projector.integrand import Integrand
 from drrx.projector.jitter import draw_pose
 from drrx.projector.project import project
 from drrx.projector.settings import ProjectCtSettings
-from drrx.projector.window import check_clearance, make_view
+from drrx.projector.sides import SIDES
+from drrx.projector.window import check_clearance, find_window, make_view
 from drrx.radiograph.attenuation import BASIS_BANDS_HU
 from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Label
 from drrx.seeds import make_seed
@@ -40,7 +43,7 @@ def run(job: CaseJob) -> Sequence[Path]:
         seed = make_seed(job.seed, job.row.case, "project_ct", name)
         pose = draw_pose(base, seed) if view_name.is_jittered else Pose()
         view = make_view(ct, base, view_name, pose)
-        arrays, added_mm = project_case(ct, anatomy, view, base.device)
+        arrays, completion = project_case(ct, anatomy, view, base.device)
         write_arrays(job.folder.projection(name), arrays)
         record = {
             "view": view.to_json(),
@@ -48,8 +51,7 @@ def run(job: CaseJob) -> Sequence[Path]:
             "view_position": view_name.view_position,
             "patient_orientation": view_name.patient_orientation,
             "pose": pose.to_json(),
-            "repeated_slices_below_mm": added_mm[0],
-            "repeated_slices_above_mm": added_mm[1],
+            "completion": completion,
         }
         write_json(job.folder.projection_record(name), record)
         products += [job.folder.projection(name), job.folder.projection_record(name)]
@@ -69,8 +71,8 @@ def project_plain(ct: Volume, view: View, device: str = "cpu") -> dict[str, NDAr
 
 def project_case(
     ct: Volume, anatomy: Anatomy, view: View, device: str = "cpu"
-) -> tuple[dict[str, NDArray[np.float32]], tuple[float, float]]:
-    """Project a CT without its table, continued beyond its end slices, and the path maps of its anatomy.
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """Project a CT without its table, completed beyond its field of view, and the path maps of its anatomy.
 
     Parameters
     ----------
@@ -84,15 +86,28 @@ def project_case(
     Returns
     -------
     float32 ``[row, column]`` maps in mm: the bases ``water_mm`` and ``bone_mm``, and the paths ``lung_path_mm``,
-    ``mediastinum_path_mm`` and ``bone_path_mm`` through the labels; and the lengths added below and above, in mm.
+    ``mediastinum_path_mm`` and ``bone_path_mm`` through the labels; and the record of what was completed.
     """
     body = ct.with_values(np.where(anatomy.body, ct.values, np.int16(AIR_HU)))
     check_clearance(body, view)
-    longer, added_mm = extend_slices(body, view)
-    num_below, num_above = (round(length / ct.spacing_mm[0]) for length in added_mm)
-    labels = np.pad(anatomy.labels.values, ((num_below, num_above), (0, 0), (0, 0)))
-    integrand = Integrand(longer, BASIS_BANDS_HU, labels, tuple(MASKS.values()))
-    return _name_maps(*project([(integrand, view)], device=device)), added_mm
+    integrand = Integrand(body, BASIS_BANDS_HU, anatomy.labels.values, tuple(MASKS.values()))
+    completion = complete_field(ct, anatomy.body, view)
+    windows = {name: window for name, part in completion.parts.items() if (window := find_window(part, view))}
+    parts = [(Integrand(completion.parts[name], BASIS_BANDS_HU), view.window(*windows[name])) for name in windows]
+    channels, *added = project([(integrand, view), *parts], device=device)
+    for (rows, columns), image in zip(windows.values(), added, strict=True):
+        channels[:2, rows, columns] += image
+    shares = _find_shares(channels, dict(zip(windows, added, strict=True)))
+    return _name_maps(channels), completion.to_json() | shares
+
+
+def _find_shares(channels: NDArray[np.float32], added: dict[str, NDArray[np.float32]]) -> dict[str, float]:
+    """Return which share of all water in the image was completed at the sides and at the ends."""
+    water = {name: float(image[0].sum()) for name, image in added.items()}
+    total = max(float(channels[0].sum()), 1.0)
+    sides = sum(mm for name, mm in water.items() if name in SIDES) / total
+    ends = sum(mm for name, mm in water.items() if name not in SIDES) / total
+    return {"completed_share_sides": round(sides, 5), "completed_share_ends": round(ends, 5)}
 
 
 def _name_maps(channels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

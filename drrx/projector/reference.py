@@ -28,6 +28,7 @@ def project_volume_reference(volume: Volume, view: View, *, step_mm: float = 0.1
     corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
     distance = np.linalg.norm(volume.to_world(corners) - view.source_world_mm, axis=1)
     near, far = max(0.0, distance.min() - np.linalg.norm(np.ptp(corners, axis=0) * volume.spacing_mm)), distance.max()
+    values = volume.values.astype(np.float64)
     image = np.zeros(view.shape, np.float32)
     for row, column in np.ndindex(view.shape):
         ray = view.pixel_world_mm(np.array(row), np.array(column)) - view.source_world_mm
@@ -35,8 +36,6 @@ def project_volume_reference(volume: Volume, view: View, *, step_mm: float = 0.1
         num_steps = max(1, int(np.ceil((min(far, length) - near) / step_mm)))
         depth, width = np.linspace(near, min(far, length), num_steps, endpoint=False, retstep=True)
         points = view.source_world_mm + (depth + width / 2)[:, None] * (ray / length)
-        samples = map_coordinates(
-            volume.values.astype(np.float64), volume.to_index(points).T, order=1, mode="grid-constant", cval=0.0
-        )
+        samples = map_coordinates(values, volume.to_index(points).T, order=1, mode="grid-constant", cval=0.0)
         image[row, column] = samples.sum() * width
     return image

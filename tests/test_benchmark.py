@@ -156,12 +156,12 @@ def test_small_spheres_keep_what_joseph_keeps():
         assert least < peaks[diameter] < 1.01
 
 
-@pytest.mark.parametrize("diameter_mm", [3.0, 6.0, 20.0])
+@pytest.mark.parametrize("diameter_mm", [4.0, 6.0, 20.0])
 def test_patches_keep_the_peak_of_a_nodule(diameter_mm):
     assert measure_nodule(diameter_mm).peak == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("diameter_mm", [8.0, 20.0])
+@pytest.mark.parametrize("diameter_mm", [3.0, 8.0, 20.0])
 def test_patches_keep_the_mass_of_a_nodule(diameter_mm):
     assert measure_nodule(diameter_mm).mass == pytest.approx(1, abs=0.005)
 
@@ -271,9 +271,10 @@ def test_an_unknown_peer_is_refused():
         run_benchmark(make_smooth_scene().volume, BenchmarkProjectorSettings(peers=("nobody",)), print)
 
 
-def test_the_command_measures_drrx_and_a_floor(tmp_path, capsys):
+def test_the_command_measures_drrx_and_a_floor(tmp_path, capsys, monkeypatch):
     from drrx.io.nifti import write_volume
 
+    monkeypatch.setattr("drrx.benchmark.run.STRIDES", ((2, 2, 2), (1, 1, 1)))
     write_volume(tmp_path / "ct.nii.gz", make_smooth_scene().volume)
     page = tmp_path / "page.md"
     page.write_text(f"{BEGIN}\n{END}\n")
@@ -284,7 +285,7 @@ def test_the_command_measures_drrx_and_a_floor(tmp_path, capsys):
     report = json.loads((tmp_path / "out" / "projector.json").read_text())
     assert [row["peer"] for row in report["times"]] == ["drrx", "floor: read the volume"]
     assert report["times"][0]["relative_error"] < 1e-3
-    assert {row["num_voxels"] for row in report["voxels"]} == {1950, 3900, 15600, 7800}
+    assert {row["num_voxels"] for row in report["voxels"]} == {1950, 15600}
     tables = (tmp_path / "out" / "projector.md").read_text()
     assert tables in page.read_text()
     assert tables in capsys.readouterr().out

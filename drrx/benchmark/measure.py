@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,17 +72,16 @@ def measure(
         return Measurement(*facts, **found), np.load(image) if image.exists() else None
 
 
-def measure_checked(names: Sequence[str], scene: Scene, settings: BenchmarkProjectorSettings) -> list[Measurement]:
-    """Run projectors on one scene with each number of threads, each image compared with the exact integral."""
+def measure_checked(names: Sequence[str], scene: Scene, settings: BenchmarkProjectorSettings) -> Iterator[Measurement]:
+    """Yield projectors on one scene with each number of threads, each image compared with the exact integral."""
     references: dict[float, SparseReference] = {}
-    rows = []
     for name in names:
         turn = PEERS[name].turn_deg
         for threads in settings.threads:
             row, image = measure(name, scene, threads, settings)
-            error = None
-            if image is not None and image.size:
-                references.setdefault(turn, SparseReference.make(scene.turned(turn)))
-                error = references[turn].relative_error(image)
-            rows.append(Measurement(**{**vars(row), "relative_error": error}))
-    return rows
+            if image is None or not image.size:
+                yield row
+                continue
+            if turn not in references:
+                references[turn] = SparseReference.make(scene.turned(turn))
+            yield replace(row, relative_error=references[turn].relative_error(image))

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from math import pi
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drrx.benchmark.phantoms import Ellipsoid
 from drrx.geometry import make_standard_view
 from drrx.nodule.patch import crop_shape, grid_affine
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import render_shape
+from drrx.nodule.shape import RenderedShape, render_shape
+from drrx.nodule.site import VOLUME_TOLERANCE
 from drrx.projector.project import project_volume
 from drrx.projector.window import find_window
 from drrx.records.nodule import NoduleShape
@@ -44,9 +46,8 @@ class NoduleAccuracy:
 
 def measure_nodule(diameter_mm: float, size_px: int = 4096) -> NoduleAccuracy:
     """Render, project and compare one ball; the pixels are fine, so that their sum is an integral."""
-    spacing_mm = SampleNodulesSettings().grid_spacing_mm
-    ball = NoduleShape(diameter_mm / 2, (1.0, 1.0, 1.0), _UPRIGHT, (), 0.0)
-    rendered, middle = crop_shape(render_shape(ball, spacing_mm))
+    rendered, middle = _render(diameter_mm)
+    spacing_mm = rendered.spacing_mm
     volume = float(rendered.occupancy.sum(dtype=np.float64)) * spacing_mm**3 / (pi / 6 * diameter_mm**3)
     shares = []
     view = make_standard_view(np.zeros(3), size_px=size_px)
@@ -62,3 +63,17 @@ def measure_nodule(diameter_mm: float, size_px: int = 4096) -> NoduleAccuracy:
         shares.append((image.max() / exact.max(), image.sum(dtype=np.float64) / exact.sum()))
     peak, mass = (max(values, key=lambda value: abs(value - 1)) for values in zip(*shares, strict=True))
     return NoduleAccuracy(diameter_mm, volume, float(peak), float(mass))
+
+
+def _render(diameter_mm: float) -> tuple[RenderedShape, NDArray[np.int64]]:
+    """Render the ball; its radius is corrected until the volume fits, as the stage does."""
+    radius_mm = diameter_mm / 2
+    for _ in range(5):
+        ball = NoduleShape(radius_mm, (1.0, 1.0, 1.0), _UPRIGHT, (), 0.0)
+        rendered, middle = crop_shape(render_shape(ball, SampleNodulesSettings().grid_spacing_mm))
+        found_mm3 = float(rendered.occupancy.sum(dtype=np.float64)) * rendered.spacing_mm**3
+        factor = pi / 6 * diameter_mm**3 / found_mm3
+        if abs(factor - 1) < VOLUME_TOLERANCE / 8:
+            break
+        radius_mm *= factor ** (1 / 3)
+    return rendered, middle

@@ -2,8 +2,8 @@
 
 Each projector that is installed runs in a process of its own on the same CT and view; its image is compared with the
 exact trilinear integral. Ratios are to RTK Joseph. Writes projector.json, projector.csv, projector.md and, where
-matplotlib is installed, projector_cost.png into a folder. The peers on PyPI: pip install 'drrx[peers]'; plastimatch is
-a program (apt install plastimatch). With all peers it takes about an hour on two cores; --peers and --sizes-px choose.
+matplotlib is installed, projector_cost.png into a folder. docs/projector.md says how to install the others. With all
+of them it takes an hour or two on two cores; --peers and --sizes-px choose.
 
 Example: drrx benchmark-projector --output benchmark --peers drrx 'RTK Joseph' --sizes-px 512 1024
 """

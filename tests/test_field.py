@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from drrx.geometry import View, ViewName, make_standard_view
+from drrx.geometry import Pose, View, ViewName, make_standard_view
 from drrx.projector.border import AIR_HU, Border
 from drrx.projector.field import MAX_END_MM, Completion, complete_field
 from drrx.projector.outline import MAX_ADDED_MM, RIM_MM
@@ -232,6 +232,29 @@ def test_longer_scan_is_as_long_as_rays_need(name):
     assert center.min() > 0.95 * center[48]  # also in the outermost rows
     needed_mm = 430.0 / 2 * (1 - (200.0 if name != "lateral" else 300.0) / 1800.0) - SHAPE[0] * SPACING_MM[0] / 2
     assert needed_mm < completion.added_above_mm < needed_mm + 25.0
+
+
+def test_turned_and_tilted_views_are_filled_too():
+    ct = make_trunk((90.0, 130.0))
+    pose = Pose(rotation_deg=12.0, tilt_deg=8.0, roll_deg=5.0)
+    view = pose.move(view_of(ct), ct.center_world_mm)
+    completion = complete_field(ct, find_body(ct), view)
+    parts = [ct, completion.parts["below"], completion.parts["above"]]
+    image = sum(project_volume(part.with_values(np.float32(part.values > SKIN_HU)), view) for part in parts)
+    assert image[[0, -1], 44:52].min() > 0.9 * image[48, 48]
+    assert (
+        min(completion.added_below_mm, completion.added_above_mm)
+        > complete_field(ct, find_body(ct), view_of(ct)).added_above_mm
+    )
+
+
+@pytest.mark.parametrize("num_slices", [1, 2, 3])
+def test_few_slices_are_enough(num_slices):
+    ct, _ = cut_circle(make_trunk(), 145.0)
+    few = Volume(ct.values[:num_slices], ct.world_from_index)
+    record = complete_field(few, find_body(few), view_of(few)).to_json()
+    assert record["truncated_sides"] == ["left", "right"]
+    assert 10.0 < record["widest_mm"] < 30.0
 
 
 def test_views_along_the_body_and_huge_detectors_are_taken():

@@ -12,7 +12,7 @@ AIR_HU = -1000
 NUM_SAMPLED_SLICES = 8
 RIM_VOXELS = 3  # a reconstruction circle is this sharp
 FULL_SHARE = 0.9  # noise makes at least this share of what was reconstructed differ from padding, even in air
-SEEN_AIR_SHARE = 0.01
+SEEN_AIR_SHARE = 0.03  # with less air a round edge may be that of a round body in ideal air
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,9 @@ class Border:
             bool ``[slice, row, column]``: the patient.
         """
         picked = np.unique(np.linspace(0, ct.shape[0] - 1, NUM_SAMPLED_SLICES).astype(int))
-        known = np.any([ct.values[index] != AIR_HU for index in picked], axis=0)
+        known_by_slice = [ct.values[index] != AIR_HU for index in picked]
+        known = np.any(known_by_slice, axis=0)
+        seen_air = np.any([seen & ~body[index] for seen, index in zip(known_by_slice, picked, strict=True)], axis=0)
         spacing_mm, size = np.array(ct.spacing_mm[1:]), np.array(ct.shape[1:])
         middle = (size - 1) / 2
         if known.any():
@@ -57,7 +59,7 @@ class Border:
             middle = np.mean(spans, axis=1)
         away = [(np.arange(n) - at) * mm for n, at, mm in zip(size, middle, spacing_mm, strict=True)]
         rings = np.hypot(away[0][:, None], away[1]) / spacing_mm.min()
-        circle = _find_circle(rings, known, known & np.any([body[index] for index in picked], axis=0))
+        circle = _find_circle(rings, known) if seen_air.sum() > SEEN_AIR_SHARE * known.sum() else np.inf
         if not np.isfinite(circle):
             middle = (size - 1) / 2
         near_mm = (middle + 0.5) * spacing_mm
@@ -74,11 +76,8 @@ class Border:
         return radius
 
 
-def _find_circle(rings: NDArray[np.float64], known: NDArray[np.bool_], body: NDArray[np.bool_]) -> float:
-    """Return the radius, in voxels, at which known voxels end at once all around; infinite where they do not.
-
-    Bodies end gradually, seen from a middle; one that ends at once all around is round and stands in ideal air.
-    """
+def _find_circle(rings: NDArray[np.float64], known: NDArray[np.bool_]) -> float:
+    """Return the radius, in voxels, at which known voxels end at once all around; infinite where they do not."""
     ring = rings.astype(np.int32).ravel()
     count = np.bincount(ring)
     share = np.bincount(ring, known.ravel()) / np.maximum(count, 1)
@@ -89,5 +88,4 @@ def _find_circle(rings: NDArray[np.float64], known: NDArray[np.bool_], body: NDA
     beyond = known & (rings > last + RIM_VOXELS)
     if last + RIM_VOXELS >= rings.max() or beyond.any() or (share[last // 2 : last] < FULL_SHARE).any():
         return np.inf
-    seen_air = (known & ~body).sum() / max(known.sum(), 1)
-    return float(rings[known].max() + 0.5) if seen_air > SEEN_AIR_SHARE else np.inf
+    return float(rings[known].max() + 0.5)

@@ -73,16 +73,12 @@ def sample_polar(
 def find_outline(ct: Volume, body: NDArray[np.bool_], border: Border) -> Outline | None:
     """Follow the skin to the border and go on beyond it as smoothly as a thin plate; ``None`` if nothing is cut.
 
-    Contours are completed in all slices together (least bending energy over angle and slice of the inverse square of
-    the radius, in which ellipses are sine waves), so that neighbours fit.
+    Contours are completed in all slices together, so that neighbours fit: a thin-plate smoothing spline (Duchon, 1977)
+    over angle and slice of the inverse square of the radius, in which an ellipse is a sine wave.
     """
-    step = max(1.0, SLICE_MM / ct.spacing_mm[0])
-    slices = np.unique(np.rint(np.linspace(0, ct.shape[0] - 1, int(np.ceil(ct.shape[0] / step)))).astype(np.intp))
-    is_body = sample_polar(body, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([RIM_MM]))[..., 0]
-    if not is_body.any():
-        return None
-    rim_hu = sample_polar(ct.values, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([1.5 * border.voxel_mm]))
-    is_cut = is_body & (rim_hu[..., 0] > SKIN_AIR_HU)
+    count = int(np.ceil(ct.shape[0] / max(1.0, SLICE_MM / ct.spacing_mm[0])))
+    slices = np.unique(np.rint(np.linspace(0, ct.shape[0] - 1, count)).astype(np.intp))
+    is_cut = _find_cuts(ct, body, border, slices)
     if not is_cut.any():
         return None
     radius = border.radius_mm(*make_angles(NUM_ANGLES))
@@ -94,6 +90,15 @@ def find_outline(ct: Volume, body: NDArray[np.bool_], border: Border) -> Outline
     gap_mm = np.where(is_inside.any(axis=-1), is_inside.argmax(axis=-1) + depths[0] / 2, depths[-1])
     added_mm = np.where(is_cut, 0.0, -np.minimum(gap_mm, MAX_SLOPE * away_mm))
     return Outline(_bridge(added_mm, is_cut, away_mm < FIT_MM, radius, steps_mm), is_cut, slices)
+
+
+def _find_cuts(ct: Volume, body: NDArray[np.bool_], border: Border, slices: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return ``[slice, angle]`` where the body reaches the border and there is no air at it."""
+    is_cut = sample_polar(body, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([RIM_MM]))[..., 0]
+    if is_cut.any():
+        rim_hu = sample_polar(ct.values, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([1.5 * border.voxel_mm]))
+        is_cut &= rim_hu[..., 0] > SKIN_AIR_HU
+    return is_cut
 
 
 def _measure_distance(is_cut: NDArray[np.bool_], steps_mm: tuple[float, float]) -> NDArray[np.float64]:
@@ -129,12 +134,12 @@ def _bridge(
 def _bending_energy(is_plate: NDArray[np.bool_], steps_mm: tuple[float, float]) -> sparse.csr_matrix:
     """Return the energy of a thin plate over some cells ``[slice, angle]``, closed in angle, its rims free."""
     rows, columns = is_plate.shape
-    up = sparse.diags([-1.0, 1.0], [0, 1], shape=(max(rows - 1, 0), rows)) / steps_mm[0]
-    around = sparse.diags([-1.0, 1.0, 1.0], [0, 1, 1 - columns], shape=(columns, columns)) / steps_mm[1]
-    bend_up = sparse.diags([1.0, -2.0, 1.0], [0, 1, 2], shape=(max(rows - 2, 0), rows)) / steps_mm[0] ** 2
+    one, ring = sparse.identity(rows, format="csr"), sparse.identity(columns, format="csr")
+    up = (one[1:] - one[:-1]) / steps_mm[0]
+    around = (ring[np.arange(1, columns + 1) % columns] - ring) / steps_mm[1]
     bends = sparse.vstack([
-        sparse.kron(bend_up, sparse.identity(columns)), np.sqrt(2) * sparse.kron(up, around),
-        sparse.kron(sparse.identity(rows), around.T @ around),
+        sparse.kron((up.T @ up)[1:-1], ring), np.sqrt(2) * sparse.kron(up, around),
+        sparse.kron(one, around.T @ around),
     ]).tocsr()  # fmt: skip
     off_plate = (~is_plate).ravel().astype(float)
     bends = bends[abs(bends) @ off_plate == 0][:, is_plate.ravel()]

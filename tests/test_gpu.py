@@ -65,8 +65,15 @@ def make_dtypes() -> list[tuple[Integrand, View]]:
     return [(Integrand(volume), look_at(volume)) for volume in volumes]
 
 
+def make_sheared() -> Integrand:
+    """A grid whose axes are oblique to each other, so that no term of a ray's length vanishes."""
+    affine = np.array([[0.4, -0.3, 2.0, 5.0], [0.5, 2.4, 0.3, -9.0], [3.0, 0.4, -0.6, 1.0], [0.0, 0.0, 0.0, 1.0]])
+    return Integrand(Volume(make_volume().values, affine))
+
+
 CT = make_ct()
 NOISE = Integrand(make_volume())
+SHEARED = make_sheared()
 LARGE = Integrand(make_volume(shape=(9, 12, 14)))
 #: Jobs, the bytes that a device is said to have, and the launches that the Triton kernel takes.
 CASES = {
@@ -74,6 +81,7 @@ CASES = {
     "lateral": ([(CT, look_at(CT.volume, (0, 0, sign * 90))) for sign in (1, -1)], AMPLE, [2]),
     "from above": ([(CT, look_at(CT.volume, (90, 0, 0)))], AMPLE, [1]),
     "oblique": ([(CT, look_at(CT.volume, turned)) for turned in ((7, 0, 14), (0, 25, 0), (-9, 3, 75))], AMPLE, [3]),
+    "sheared grid": ([(SHEARED, look_at(SHEARED.volume, (x, 0, 0))) for x in (0, 20)], AMPLE, [2]),
     "patches": (make_patches(), AMPLE, [5]),
     "dtypes": (make_dtypes(), AMPLE, [2, 2]),
     "masks only": ([(Integrand(CT.volume, (), CT.labels, CT.masks), look_at(CT.volume))], AMPLE, [1]),
@@ -192,8 +200,8 @@ from drrx.projector.triton_kernel import project_tiles
 from drrx.projector.triton_launch import RAYS_TILE, SLICES_TILE
 
 plain = dict(out="*fp32", out_size="i64", tiles="*i32", integers="*i64", floats="*fp64")
-kinds = (tl.int16, 2, 3), (tl.float32, 1, 0), (tl.uint8, 0, 1)
-for (dtype, num_bands, num_masks), is_separable, capability in itertools.product(kinds, (True, False), (80, 90)):
+kinds = (tl.int16, 2, 3, 80), (tl.int16, 2, 3, 90), (tl.float32, 1, 0, 90), (tl.uint8, 0, 1, 80)
+for (dtype, num_bands, num_masks, capability), is_separable in itertools.product(kinds, (True, False)):
     rows, columns, num_warps = SLICES_TILE if is_separable else RAYS_TILE
     fixed = dict(dtype=dtype, num_bands=num_bands, num_masks=num_masks, is_separable=is_separable)
     fixed |= dict(tile_rows=rows, tile_columns=columns)

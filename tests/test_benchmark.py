@@ -1,6 +1,7 @@
 """The benchmark of the projector: its closed forms, its measures, its tables, and drrx against the closed forms."""
 
 import json
+from importlib.util import find_spec
 from math import pi
 
 import numpy as np
@@ -289,3 +290,6 @@ def test_the_command_measures_drrx_and_a_floor(tmp_path, capsys, monkeypatch):
     tables = (tmp_path / "out" / "projector.md").read_text()
     assert tables in page.read_text()
     assert tables in capsys.readouterr().out
+    has_figure = find_spec("matplotlib") is not None
+    assert (tmp_path / "out" / "projector_cost.png").exists() == has_figure
+    assert (tmp_path / "images" / "projector_cost.png").exists() == has_figure

@@ -89,23 +89,6 @@ def test_both_cpu_kernels_meet_where_they_overlap():
     np.testing.assert_allclose(project_volume(volume, view), project_volume(volume, almost), rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("degrees", [0.0, 20.0])
-def test_torch_kernel_matches_the_cpu_kernel(degrees):
-    volume = make_noise_volume(fill=0.5)
-    view = rotate(make_view_of(volume), volume.center_world_mm, degrees, "z")
-    image = project_volume(volume, view)
-    np.testing.assert_allclose(project_volume(volume, view, device="cpu:0"), image, rtol=0, atol=1e-5 * image.max())
-
-
-def test_torch_kernel_on_cuda():
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    volume = make_noise_volume()
-    view = make_view_of(volume)
-    np.testing.assert_allclose(project_volume(volume, view, device="cuda"), project_volume(volume, view), atol=1e-3)
-
-
 def test_projection_is_linear():
     volume, other = make_noise_volume(), make_noise_volume(seed=1)
     view = make_view_of(volume)

@@ -174,7 +174,7 @@ def _scale(total, factor):
     return scaled
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["out_size"])
 def project_tiles(
     out, out_size, tiles, integers, floats,
     dtype: tl.constexpr, num_bands: tl.constexpr, num_masks: tl.constexpr, is_separable: tl.constexpr,
@@ -183,8 +183,8 @@ def project_tiles(
     """Write all channels of one tile of pixels, summed over one share of its slabs.
 
     ``tiles`` int32 ``[program, (job, first row, first column)]``; ``integers`` int64 and ``floats`` float64 hold one
-    row per job, as ``drrx.projector.triton_launch`` lays them out; ``out`` float32, one image stack after the other,
-    and that again for every share.
+    row per job, as ``drrx.projector.triton_launch`` lays them out; ``out`` float32 ``[share, out_size]``, in it the
+    image stacks one after the other.
     """
     tile = tiles + 3 * tl.program_id(0)
     job, first_row, first_column = tl.load(tile), tl.load(tile + 1), tl.load(tile + 2)

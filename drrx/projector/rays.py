@@ -1,6 +1,7 @@
 """A view in the index frame of a volume, as the kernels need it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ class IndexRays:
         The two other axes; of a frontal view (slice, column).
     source_index, pixel00_index, row_step_index, column_step_index
         float64 ``(3,)``, in array order of the volume.
-    mm_per_slab
-        float64 ``[row, column]``: length of each ray inside one slab of voxels, in mm.
+    view
+        The view in the world.
     """
 
     axis: int
@@ -32,7 +33,16 @@ class IndexRays:
     pixel00_index: NDArray[np.float64]
     row_step_index: NDArray[np.float64]
     column_step_index: NDArray[np.float64]
-    mm_per_slab: NDArray[np.float64]
+    view: View
+
+    @cached_property
+    def mm_per_slab(self) -> NDArray[np.float64]:
+        """Length of each ray inside one slab of voxels, in mm, float64 ``[row, column]``."""
+        rows, columns = np.meshgrid(*map(np.arange, self.view.shape), indexing="ij")
+        slabs = self.pixel00_index[self.axis] - self.source_index[self.axis] + rows * self.row_step_index[self.axis]
+        slabs = slabs + columns * self.column_step_index[self.axis]
+        rays = self.view.pixel_world_mm(rows, columns) - self.view.source_world_mm
+        return np.linalg.norm(rays, axis=-1) / np.abs(slabs)
 
     @property
     def is_separable(self) -> bool:
@@ -57,7 +67,7 @@ def make_index_rays(volume: Volume, view: View) -> IndexRays:
     num_rows, num_columns = view.shape
     center = pixel00 + (num_rows - 1) / 2 * row_step + (num_columns - 1) / 2 * column_step
     axis = int(np.argmax(np.abs(center - source) * volume.spacing_mm))
-    rows, columns = np.meshgrid(np.arange(num_rows), np.arange(num_columns), indexing="ij")
+    rows, columns = np.array([[0], [num_rows - 1]]), np.array([0, num_columns - 1])  # corners are the extremes
     slabs = pixel00[axis] + rows * row_step[axis] + columns * column_step[axis] - source[axis]
     if (np.abs(slabs) < 1e-6).any() or np.ptp(np.sign(slabs)) > 0 or (-1 < source[axis] < volume.shape[axis]):
         raise DrrxError(
@@ -65,8 +75,5 @@ def make_index_rays(volume: Volume, view: View) -> IndexRays:
             needed="a source outside the volume and rays that all run the same way",
             hint="Move the source away from the volume, or make the detector smaller.",
         )  # fmt: skip
-    rays = view.pixel_world_mm(rows, columns) - view.source_world_mm
     across = (1, 2) if axis == 0 else (0, 2) if axis == 1 else (0, 1)
-    return IndexRays(
-        axis, across, source, pixel00, row_step, column_step, np.linalg.norm(rays, axis=-1) / np.abs(slabs)
-    )
+    return IndexRays(axis, across, source, pixel00, row_step, column_step, view)

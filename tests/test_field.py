@@ -70,7 +70,7 @@ def middle_rows(image: np.ndarray) -> np.ndarray:
     return image[42:54]
 
 
-CUTS = [(cut_circle, 150.0), (cut_circle, 140.0), (cut_square, 150.0), (cut_square, 138.0)]
+CUTS = [(cut_circle, 145.0), (cut_circle, 135.0), (cut_square, 145.0), (cut_square, 135.0)]
 
 
 @pytest.mark.parametrize(("cut", "size_mm"), CUTS)
@@ -108,7 +108,7 @@ def test_no_edge_shows_where_the_field_of_view_ends(cut, size_mm):
 @pytest.mark.parametrize("name", [PA, LATERAL])
 def test_side_views_and_cut_backs_are_completed_alike(name):
     whole = make_trunk(semi_mm=(165.0, 100.0) if name is LATERAL else (100.0, 165.0))
-    ct, _ = cut_circle(whole, 150.0)
+    ct, _ = cut_circle(whole, 145.0)
     view = view_of(whole, name)
     completion = complete_field(ct, find_body(ct), view)
     assert completion.to_json()["truncated_sides"] == (["back", "front"] if name is LATERAL else ["left", "right"])

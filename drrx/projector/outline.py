@@ -13,12 +13,13 @@ from drrx.volume import Volume
 NUM_ANGLES = 180
 SLICE_MM = 5.0  # contours are completed on slices about this far apart
 RIM_MM = 4.0  # body masks are uncertain this near to the border
+RIM_VOXELS = np.array([1.5, 2.5, 3.5])  # what lies at the border is seen this deep inside it
 SKIN_AIR_HU = -925  # darker than this at the border: the body ends before it
 BAND_MM = 40  # contours are followed inward this far
 MAX_SLOPE = 1.5  # skin that leaves the border more steeply counts as this steep
 MAX_ADDED_MM = 50.0
 USUAL_ADDED_MM = 30.0
-STIFFNESS_MM = 60.0  # gaps much wider than this take the usual width in their middle
+STIFFNESS_MM = 45.0  # gaps much wider than this take the usual width in their middle
 ROUGHNESS_MM = 5.0  # contours are smoothed over about this length
 FIT_MM = 30.0  # contours count this far from where they are cut
 
@@ -96,8 +97,9 @@ def _find_cuts(ct: Volume, body: NDArray[np.bool_], border: Border, slices: NDAr
     """Return ``[slice, angle]`` where the body reaches the border and there is no air at it."""
     is_cut = sample_polar(body, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([RIM_MM]))[..., 0]
     if is_cut.any():
-        rim_hu = sample_polar(ct.values, slices, border, ct.spacing_mm, NUM_ANGLES, np.array([1.5 * border.voxel_mm]))
-        is_cut &= rim_hu[..., 0] > SKIN_AIR_HU
+        depths = RIM_VOXELS * border.voxel_mm
+        rim_hu = sample_polar(ct.values, slices, border, ct.spacing_mm, NUM_ANGLES, depths)
+        is_cut &= rim_hu.mean(axis=-1) > SKIN_AIR_HU
     return is_cut
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from drrx.projector.border import AIR_HU, Border
-from drrx.projector.outline import RIM_MM, Outline, make_angles, sample_polar
+from drrx.projector.outline import RIM_MM, RIM_VOXELS, Outline, make_angles, sample_polar
 from drrx.volume import Volume
 
 NUM_ANGLES = 1440
@@ -88,7 +88,7 @@ def _sample_tissue(
     ct: Volume, border: Border, is_used: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return HU at the border, float32 ``[slice, angle]``, and of the soft tissue it turns into."""
-    depths = np.array([1.5, 2.5, 3.5]) * border.voxel_mm
+    depths = RIM_VOXELS * border.voxel_mm
     sharp = np.zeros(is_used.shape, np.float32)
     slices = np.flatnonzero(is_used.any(axis=1))
     hu = sample_polar(ct.values, slices, border, ct.spacing_mm, NUM_ANGLES, depths)

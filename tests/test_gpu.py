@@ -40,7 +40,7 @@ def look_at(volume: Volume, turned=(0.0, 0.0, 0.0), shape=(7, 12), pitch_mm=2.9,
     return View(center + frame @ [0, source_mm, 0], center + corner, column, row, shape, "pa")
 
 
-def make_volume(dtype=np.float32, shape=(6, 8, 7), spacing_mm=(3.1, 2.0, 2.5), seed=0) -> Volume:
+def make_volume(dtype=np.float32, shape=(5, 6, 7), spacing_mm=(3.7, 2.6, 2.5), seed=0) -> Volume:
     values = np.random.default_rng(seed).random(shape) * (2000 if dtype is np.int16 else 200)
     return Volume.from_spacing((values - 1100 * (dtype is np.int16)).astype(dtype), spacing_mm, (-12.0, 40.0, 7.0))
 
@@ -80,7 +80,7 @@ CASES = {
     "pa and ap": ([(CT, look_at(CT.volume)), (CT, look_at(CT.volume, (0, 0, 180)))], AMPLE, [2]),
     "lateral": ([(CT, look_at(CT.volume, (0, 0, sign * 90))) for sign in (1, -1)], AMPLE, [2]),
     "from above": ([(CT, look_at(CT.volume, (90, 0, 0)))], AMPLE, [1]),
-    "oblique": ([(CT, look_at(CT.volume, turned)) for turned in ((7, 0, 14), (0, 25, 0), (-9, 3, 75))], AMPLE, [3]),
+    "oblique": ([(CT, look_at(CT.volume, turned)) for turned in ((7, 0, 14), (-9, 25, 75))], AMPLE, [2]),
     "sheared grid": ([(SHEARED, look_at(SHEARED.volume, (x, 0, 0))) for x in (0, 20)], AMPLE, [2]),
     "patches": (make_patches(), AMPLE, [5]),
     "dtypes": (make_dtypes(), AMPLE, [2, 2]),
@@ -88,7 +88,7 @@ CASES = {
     "source 1 km away": ([(NOISE, look_at(NOISE.volume, (0, 0, z), source_mm=1e6)) for z in (0, 14)], AMPLE, [1, 1]),
     "detector inside": ([(NOISE, look_at(NOISE.volume, (4, 0, z), detector_mm=2.1)) for z in (0, 90)], AMPLE, [2]),
     "larger than a tile": ([(NOISE, look_at(NOISE.volume, shape=(11, 131), pitch_mm=0.2))], AMPLE, [1]),
-    "short of memory for pixels": ([(CT, look_at(CT.volume)), (CT, look_at(CT.volume, (9, 0, 90)))], 20_000, [1] * 4),
+    "short of memory for pixels": ([(CT, look_at(CT.volume)), (CT, look_at(CT.volume, (9, 0, 90)))], 15_000, [1] * 4),
     "short of memory for voxels": (
         [(LARGE, look_at(LARGE.volume, (0, 0, z), (2, 3), 9.0)) for z in (0, 90)],
         5000,

@@ -13,6 +13,8 @@ from drrx.projector.project import project_volume
 from drrx.projector.settings import ProjectCtSettings
 from drrx.projector.sides import SIDES
 from drrx.projector.window import make_view
+from drrx.records.anatomy import Anatomy, Label
+from drrx.stages.project_ct import project_case
 from drrx.volume import Volume
 
 SPACING_MM = (5.0, 1.2, 1.2)
@@ -295,3 +297,20 @@ def test_the_grid_is_the_border_where_no_circle_shows():
     border = Border.find(ct, find_body(ct))
     assert border.circle_mm == np.inf
     np.testing.assert_allclose(border.radius_mm(np.array([0.0, 1.0, 0.6]), np.array([1.0, 0.0, 0.8])), [192, 192, 240])
+
+
+def test_the_stage_adds_what_is_completed_and_says_so():
+    ct, _ = cut_circle(make_trunk(), 140.0)
+    labels = np.where(find_body(ct), Label.BODY, Label.OUTSIDE).astype(np.uint8)
+    view = view_of(ct)
+    maps, record = project_case(ct, Anatomy(ct.with_values(labels)), view)
+    parts = {
+        name: project_volume(part.with_values(np.clip(part.values, -1000, 0) + np.int16(1000)), view) / 1000
+        for name, part in complete_field(ct, find_body(ct), view).parts.items()
+    }
+    water_mm = project_water(ct, view) + sum(parts.values())
+    np.testing.assert_allclose(maps["water_mm"], water_mm, atol=0.5)
+    sides = sum(float(image.sum()) for name, image in parts.items() if name in SIDES)
+    assert record["completed_share_sides"] == pytest.approx(sides / water_mm.sum(), rel=0.01)
+    assert record["completed_share_ends"] > 0.3  # 80 mm of scan on a detector of 430 mm
+    assert record["truncated_sides"] == ["left", "right"]

@@ -108,7 +108,7 @@ def _fill_ring(
     tissue: tuple[NDArray[np.float32], NDArray[np.float32]], voxel_mm: float,
 ) -> Volume:  # fmt: skip
     """Write one box; the contour is soft over one voxel, like skin."""
-    used = np.flatnonzero((added_mm[:, ring.angle] >= 0).any(axis=1))
+    used = np.flatnonzero((added_mm[:, np.unique(ring.angle)] >= 0).any(axis=1))
     first = int(used[0]), int(ring.rows.min()), int(ring.columns.min())
     shape = int(used[-1]) - first[0] + 1, int(ring.rows.max()) - first[1] + 1, int(ring.columns.max()) - first[2] + 1
     values = np.full(shape, AIR_HU, np.int16)
@@ -118,7 +118,7 @@ def _fill_ring(
     source = ring.rows[seen] * ct.shape[2] + ring.columns[seen]
     sharpness = np.exp(-np.maximum(ring.beyond_mm, 0) / np.float32(SHARP_MM))
     for index in used:
-        added, sharp, soft = (table[index].take(ring.angle) for table in (added_mm, *(tissue)))
+        added, sharp, soft = (table[index].take(ring.angle) for table in (added_mm, *tissue))
         share = np.clip((added - ring.beyond_mm) / np.float32(voxel_mm) + np.float32(0.5), 0, 1)
         share[added < 0] = 0
         fill = soft + sharpness * (sharp - soft)

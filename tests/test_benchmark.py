@@ -245,7 +245,7 @@ def make_report() -> dict:
 def test_tables_give_ratios_errors_floors_and_reasons():
     text = to_markdown(make_report())
     assert "CT of 6 x 5 x 4 voxels of 0.80 x 0.70 x 2.50 mm" in text
-    assert "| drrx | 1.0 | 20 (10.00 x) | 0.002 | 12 | 0.5 |" in text
+    assert "| drrx | 1.0 | 20 (10 x) | 0.002 | 12 | 0.5 |" in text
     assert "drrx at 512 px takes 5.0 times one read of the int16 volume." in text
     assert "Left out: nanodrr at 512 px (package nanodrr is not installed)." in text
     assert "| nanodrr" not in text

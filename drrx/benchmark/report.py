@@ -40,7 +40,7 @@ def to_markdown(report: Row) -> str:
             f"**{threads} thread{'s' * (threads > 1)}**",
             _times([r for r in report["times"] if r["threads"] == threads]),
         ]
-    parts += [_skipped(report["times"])]
+    parts += [_skipped(report["times"] + report["accuracy"])]
     if report["accuracy"]:
         parts += [f"**Closed forms**, {report['settings']['accuracy_px']} px", _accuracy(report["accuracy"])]
         parts += ["**Nodules** as patches of their own, share of the true value", _nodules(report["nodules"])]
@@ -70,8 +70,12 @@ def _times(rows: Sequence[Row]) -> str:
 def _time_cell(ms: dict[tuple[str, int], float], name: str, size: int) -> str:
     if (name, size) not in ms:
         return "-"
-    ratio = f" ({ms[ANCHOR, size] / ms[name, size]:.2f} x)" if (ANCHOR, size) in ms else ""
-    return f"{ms[name, size]:.4g}{ratio}"
+    ratio = f" ({ms[ANCHOR, size] / ms[name, size]:.3g} x)" if (ANCHOR, size) in ms else ""
+    return f"{_round(ms[name, size])}{ratio}"
+
+
+def _round(ms: float) -> str:
+    return f"{ms:.0f}" if ms >= 100 else f"{ms:.3g}"
 
 
 def _say_floor(ms: dict[tuple[str, int], float], size: int) -> str:
@@ -85,7 +89,12 @@ def _or_dash(value: float | None, write: Callable[[float], str]) -> str:
 
 
 def _skipped(rows: Sequence[Row]) -> str:
-    reasons = {f"{row['peer']} at {row['size_px']} px ({row['skipped']})": None for row in rows if row["skipped"]}
+    places = [f"at {row['size_px']} px" if "size_px" in row else f"on the {row['phantom']}" for row in rows]
+    reasons = {
+        f"{row['peer']} {place} ({row['skipped']})": None
+        for row, place in zip(rows, places, strict=True)
+        if row["skipped"]
+    }
     return "Left out: " + "; ".join(reasons) + "." if reasons else ""
 
 

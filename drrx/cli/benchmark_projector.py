@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
     write_text(args.output / "projector.md", tables)
     write_figure(report, args.output / FIGURE)
     if args.page:
-        put_into_page(args.page, tables)
-        write_figure(report, args.page.parent / "images" / FIGURE)
+        has_figure = write_figure(report, args.page.parent / "images" / FIGURE)
+        link = f"\n![Time against pixels and voxels](images/{FIGURE})\n" if has_figure else ""
+        put_into_page(args.page, tables + link)
     print(f"\n{tables}")

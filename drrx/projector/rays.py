@@ -1,7 +1,6 @@
 """A view in the index frame of a volume, as the kernels need it."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +34,19 @@ class IndexRays:
     column_step_index: NDArray[np.float64]
     view: View
 
-    @cached_property
-    def mm_per_slab(self) -> NDArray[np.float64]:
-        """Length of each ray inside one slab of voxels, in mm, float64 ``[row, column]``."""
-        rows, columns = np.meshgrid(*map(np.arange, self.view.shape), indexing="ij")
-        slabs = self.pixel00_index[self.axis] - self.source_index[self.axis] + rows * self.row_step_index[self.axis]
-        slabs = slabs + columns * self.column_step_index[self.axis]
-        rays = self.view.pixel_world_mm(rows, columns) - self.view.source_world_mm
-        return np.linalg.norm(rays, axis=-1) / np.abs(slabs)
+    @property
+    def length_terms(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Terms of the length of a ray inside one slab of voxels, ``sqrt(square) / abs(slabs)`` in mm.
+
+        ``square`` (mm2) has the factors of 1, row, column, row^2, column^2, row * column; ``slabs`` of 1, row, column.
+        """
+        ray, row, column = (
+            self.view.pixel00_world_mm - self.view.source_world_mm, self.view.row_step_world_mm,
+            self.view.column_step_world_mm,
+        )  # fmt: skip
+        square = [ray @ ray, 2 * ray @ row, 2 * ray @ column, row @ row, column @ column, 2 * row @ column]
+        slabs = [vector[self.axis] for vector in (self.pixel00_index - self.source_index, self.row_step_index)]
+        return np.array(square), np.array([*slabs, self.column_step_index[self.axis]])
 
     @property
     def is_separable(self) -> bool:

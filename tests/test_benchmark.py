@@ -157,7 +157,7 @@ def test_small_spheres_keep_what_joseph_keeps():
         assert least < peaks[diameter] < 1.01
 
 
-@pytest.mark.parametrize("diameter_mm", [4.0, 6.0, 20.0])
+@pytest.mark.parametrize("diameter_mm", [3.0, 4.0, 6.0, 20.0])
 def test_patches_keep_the_peak_of_a_nodule(diameter_mm):
     assert measure_nodule(diameter_mm).peak == pytest.approx(1, abs=0.01)
 

@@ -10,7 +10,7 @@ from drrx.benchmark.phantoms import Ellipsoid
 from drrx.geometry import make_standard_view
 from drrx.nodule.patch import crop_shape, grid_affine
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import RenderedShape, render_shape
+from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm, render_shape
 from drrx.nodule.site import VOLUME_TOLERANCE
 from drrx.projector.project import project_volume
 from drrx.projector.window import find_window
@@ -68,9 +68,10 @@ def measure_nodule(diameter_mm: float, size_px: int = 4096) -> NoduleAccuracy:
 def _render(diameter_mm: float) -> tuple[RenderedShape, NDArray[np.int64]]:
     """Render the ball; its radius is corrected until the volume fits, as the stage does."""
     radius_mm = diameter_mm / 2
+    spacing_mm = find_grid_spacing_mm(diameter_mm, SampleNodulesSettings().grid_spacing_mm)
     for _ in range(5):
         ball = NoduleShape(radius_mm, (1.0, 1.0, 1.0), _UPRIGHT, (), 0.0)
-        rendered, middle = crop_shape(render_shape(ball, SampleNodulesSettings().grid_spacing_mm))
+        rendered, middle = crop_shape(render_shape(ball, spacing_mm))
         found_mm3 = float(rendered.occupancy.sum(dtype=np.float64)) * rendered.spacing_mm**3
         factor = pi / 6 * diameter_mm**3 / found_mm3
         if abs(factor - 1) < VOLUME_TOLERANCE / 8:

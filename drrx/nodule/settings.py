@@ -37,7 +37,9 @@ class SampleNodulesSettings:
     psf_axial_max_mm: float = Field(
         default=3.0, gt=0, le=10, description="upper limit of its axial width, mm (else the slice spacing)"
     )
-    grid_spacing_mm: float = Field(default=0.35, ge=0.1, le=0.35, description="voxel edge of the nodule's grid, mm")
+    grid_spacing_mm: float = Field(
+        default=0.35, ge=0.1, le=0.35, description="voxel edge of the nodule's grid, mm; below 6.3 mm of diameter finer"
+    )
     min_diameter_slices: float = Field(
         default=1.8, ge=1, le=5, description="smallest diameter in slice spacings: 8 mm slices take 14.4 mm and more"
     )

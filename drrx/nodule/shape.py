@@ -13,7 +13,13 @@ from scipy.special import beta
 from drrx.records.nodule import NoduleShape, Spicule
 
 NUM_POLAR, NUM_AZIMUTH = 121, 240  # 1.5 deg: 0.4 mm on a 30 mm nodule, and its surface is smooth between
+VOXELS_PER_DIAMETER = 18  # fewer blunt the peak of a ball's shadow by more than 0.5 %
 FloatArray = NDArray[np.float64]
+
+
+def find_grid_spacing_mm(diameter_mm: float, widest_mm: float) -> float:
+    """Return the voxel edge for a nodule: ``widest_mm``, or finer for one so small that voxels would blunt it."""
+    return min(widest_mm, diameter_mm / VOXELS_PER_DIAMETER)
 
 
 def harmonic(degree: int, order: int, polar_rad: FloatArray, azimuth_rad: FloatArray) -> FloatArray:

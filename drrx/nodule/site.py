@@ -15,7 +15,7 @@ from drrx.nodule.model import Draft, diameter_range_mm, draw_nodule
 from drrx.nodule.patch import blur_shape, composite, crop_shape, grid_affine, sample_ct
 from drrx.nodule.place import IS_LUNG, IS_VESSEL, Candidates, LungMap, grow, overlaps_another, sample_labels, survey
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import RenderedShape, render_shape
+from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm, render_shape
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import Attachment, Nodule, NodulePatch, NoduleShape, Triple
 from drrx.seeds import make_rng, make_seed
@@ -63,6 +63,7 @@ class Site:
         self.rng = make_rng(make_seed(seed, "place"))
         self.attachment = self._draw_attachment()
         self.psf = scan_psf_mm(settings, ct.spacing_mm[0])
+        self.grid_spacing_mm = find_grid_spacing_mm(self.draft.diameter_mm, settings.grid_spacing_mm)
         self.draft, self.rendered, self.center_index = self._render(self.draft)
 
     def _draw_attachment(self) -> Attachment:
@@ -74,9 +75,7 @@ class Site:
     def _render(self, draft: Draft) -> tuple[Draft, RenderedShape, NDArray[np.int64]]:
         """Render, and correct the radius until the volume fits (strands overlap, so the closed form is not exact)."""
         for _ in range(5):
-            rendered, center = crop_shape(
-                blur_shape(render_shape(draft.shape, self.settings.grid_spacing_mm), self.psf)
-            )
+            rendered, center = self._render_once(draft.shape)
             factor = _volume_factor(rendered, draft.diameter_mm)
             if abs(factor - 1) < VOLUME_TOLERANCE / 8:
                 break
@@ -84,7 +83,7 @@ class Site:
         return draft, rendered, center
 
     def _render_once(self, shape: NoduleShape) -> tuple[RenderedShape, NDArray[np.int64]]:
-        return crop_shape(blur_shape(render_shape(shape, self.settings.grid_spacing_mm), self.psf))
+        return crop_shape(blur_shape(render_shape(shape, self.grid_spacing_mm), self.psf))
 
     def place(self, name: str, others: Sequence[Nodule], rejections: Counter[str]) -> tuple[Nodule, NodulePatch]:
         """Try places until one passes every check."""

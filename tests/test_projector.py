@@ -5,7 +5,7 @@ import pytest
 
 from drrx.errors import DrrxError
 from drrx.geometry import Pose, View, make_standard_view
-from drrx.projector import cpu
+from drrx.projector import cpu, tilted
 from drrx.projector.integrand import ALL_VALUES, Integrand
 from drrx.projector.project import project, project_volume
 from drrx.projector.rays import make_index_rays
@@ -146,6 +146,14 @@ def test_resampling_keeps_a_smooth_body_to_a_hundredth_of_a_percent(monkeypatch)
     by_rays = project_volume(volume, view)
     assert not np.array_equal(resampled, by_rays)
     assert np.sqrt(np.mean((resampled - by_rays) ** 2)) < 1e-4 * by_rays.max()
+
+
+def test_stripes_do_not_show(monkeypatch):
+    volume = make_noise_volume(shape=(20, 30, 25))
+    view = rotate(make_view_of(volume, size_px=40), volume.center_world_mm, 5.0, "x")
+    whole = project_volume(volume, view)
+    monkeypatch.setattr(tilted, "STRIPE", 17)
+    np.testing.assert_allclose(project_volume(volume, view), whole, rtol=0, atol=1e-5)
 
 
 def test_columns_may_run_against_the_volume():

@@ -1,13 +1,12 @@
 """Bytes of a file that is proved whole: gzip checksum and exact length, under a size limit."""
 
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from isal import igzip
+from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
@@ -35,7 +34,7 @@ def open_stream(path: Path) -> Iterator[IO[bytes]]:
                     yield stream  # type: ignore[misc]
             else:
                 yield raw
-    except (EOFError, zlib.error, OSError) as error:  # gzip.BadGzipFile is an OSError
+    except (EOFError, isal_zlib.error, OSError) as error:  # type: ignore[misc] # gzip.BadGzipFile is an OSError
         raise make_corrupt(path, str(error) or type(error).__name__) from error
 
 

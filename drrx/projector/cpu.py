@@ -40,9 +40,11 @@ def project_on_cpu(integrand: Integrand, view: View) -> NDArray[np.float32]:
     if rays.is_separable:
         image = project_by_kinks(values, labels, *channels, extents, source, *geometry)
     elif (untilted := find_untilted(values.shape, source, *geometry)) is not None:
-        steps = untilted.ray00, untilted.row_step, untilted.column_step, untilted.shape
-        image = project_by_kinks(values, labels, *channels, extents, source, *steps)
-        image = read_tilted(image, untilted.ray00, *geometry)
+        image = np.zeros((integrand.num_channels, *view.shape), np.float32)
+        for part in untilted.stripes():
+            steps = part.ray00, part.row_step, part.column_step, part.shape
+            stripe = project_by_kinks(values, labels, *channels, extents, source, *steps)
+            read_tilted(image, stripe, part.ray00, ray00, row_step, column_step)
     else:
         image = project_by_rays(values, labels, *channels, find_boxes(extents), source, *geometry)
     _scale_to_mm(image, *rays.length_terms)

@@ -92,9 +92,16 @@ def _sweep_tile(kinks, start, values, labels, bands, offsets, bits, extents, sou
             depth = (n - source[1]) / ray00[1]
             if depth <= 0 or depth > 1:
                 continue
+            # Lines whose hat, one line up and down, meets the rows; without the others nothing changes there.
+            row0 = (-source[0] / depth - ray00[0]) / row_step[0]
+            rows_per_a = 1.0 / (depth * row_step[0])
+            ends = -row0 / rows_per_a, (num_rows - 1 - row0) / rows_per_a
+            lowest, highest = int(max(np.floor(min(ends)), 0)), int(min(np.ceil(max(ends)), num_a - 1))
+            if highest < a0 - 1 or lowest > a1:
+                continue
             # The voxels that the tile's columns cut, of those that may add something.
             begin, end = np.int64(num_b), np.int64(0)
-            for a in range(max(a0 - 1, 0), min(a1 + 1, num_a)):
+            for a in range(max(a0 - 1, lowest), min(a1, highest) + 1):
                 begin, end = min(begin, extents[a, n, 0]), max(end, extents[a, n, 1])
             step = depth * column_step[2]
             b0 = source[2] + depth * ray00[2] + step * start
@@ -110,13 +117,11 @@ def _sweep_tile(kinks, start, values, labels, bands, offsets, bits, extents, sou
             cut = index, weight, origin, step
             lines[:, :, : span + 2] = 0.0
             marks[:, : span + 2] = 0
-            row0 = (-source[0] / depth - ray00[0]) / row_step[0]
-            rows_per_a = 1.0 / (depth * row_step[0])
             per_row = abs(depth * row_step[0])
             for a in range(a0 - 2, a1):
                 # Line a + 1 comes in; with it the change of slope at line a is known.
                 before, here, after = (a + 5) % 3, (a + 6) % 3, (a + 7) % 3
-                is_filled = a + 1 >= 0 and a + 1 < num_a and extents[a + 1, n, 1] > 0
+                is_filled = a + 1 >= lowest and a + 1 <= highest and extents[a + 1, n, 1] > 0
                 for q in range(num_bands):
                     line, low, high, offset = lines[after, q], bands[q, 0], bands[q, 1], offsets[q]
                     if is_filled:

@@ -5,7 +5,8 @@ other places. The untilted detector stands behind the volume with several pixels
 of hats as wide as the voxels' shadows or wider, and cubic convolution (Keys, IEEE TASSP 1981) finds it between pixels.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit, prange
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 PER_VOXEL = np.array([8.0, 4.0])  # pixels of the untilted detector per voxel along a and b; rms error below 0.01 %
 MARGIN = 3  # pixels around those that are read
-MAX_PIXELS_PER_PIXEL = 16  # beyond this, going along each ray costs less
+STRIPE = 512  # rows of the untilted detector at once, so that memory stays small
+DETOUR = 6  # a ray costs as much as so many pairs of a slice and an untilted column
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,12 @@ class UntiltedDetector:
     row_step: NDArray[np.float64]
     column_step: NDArray[np.float64]
     shape: tuple[int, int]
+
+    def stripes(self) -> Iterator["UntiltedDetector"]:
+        """Cut into stripes that overlap by what is read around a pixel."""
+        for row in range(0, self.shape[0] - MARGIN, STRIPE):
+            num_rows = min(STRIPE + MARGIN, self.shape[0] - row)
+            yield replace(self, ray00=self.ray00 + row * self.row_step, shape=(num_rows, self.shape[1]))
 
 
 def find_untilted(
@@ -59,7 +67,7 @@ def find_untilted(
     first = np.floor(np.maximum(corners.min(0), shadow.min(0)) * PER_VOXEL) - MARGIN
     last = np.ceil(np.minimum(corners.max(0), shadow.max(0)) * PER_VOXEL) + MARGIN
     num_rows, num_columns = (last - first + 1).astype(int)
-    if min(num_rows, num_columns) <= 2 * MARGIN or num_rows * num_columns > MAX_PIXELS_PER_PIXEL * shape[0] * shape[1]:
+    if min(num_rows, num_columns) <= 2 * MARGIN or num_a * num_columns > DETOUR * shape[0] * shape[1]:
         return None
     (a, b), (pitch_a, pitch_b) = first / PER_VOXEL, 1 / PER_VOXEL
     return UntiltedDetector(
@@ -79,19 +87,18 @@ def _find_weights(share):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, cache=True)
-def read_tilted(untilted, untilted_ray00, ray00, row_step, column_step, shape):  # type: ignore[no-untyped-def]
-    """Read the tilted image, float32 ``[channel, row, column]``, off the untilted one; 0 beyond it."""
+def read_tilted(image, untilted, untilted_ray00, ray00, row_step, column_step):  # type: ignore[no-untyped-def]
+    """Fill the pixels of ``image``, float32 ``[channel, row, column]``, that lie on a stripe of the untilted image."""
     num_channels, num_rows, num_columns = untilted.shape
     per_a, per_b = PER_VOXEL
-    image = np.zeros((num_channels, shape[0], shape[1]), np.float32)
-    for row in prange(shape[0]):
-        for column in range(shape[1]):
+    for row in prange(image.shape[1]):
+        for column in range(image.shape[2]):
             ray = ray00 + row * row_step + column * column_step
             scale = untilted_ray00[1] / ray[1]
             y = (ray[0] * scale - untilted_ray00[0]) * per_a
             x = (ray[2] * scale - untilted_ray00[2]) * per_b
             i, j = np.int64(np.floor(y)), np.int64(np.floor(x))
-            if i < 1 or j < 1 or i > num_rows - 3 or j > num_columns - 3:
+            if i < 1 or j < 1 or i > num_rows - MARGIN or j > num_columns - MARGIN:
                 continue
             along, across = _find_weights(y - i), _find_weights(x - j)
             for channel in range(num_channels):
@@ -101,4 +108,3 @@ def read_tilted(untilted, untilted_ray00, ray00, row_step, column_step, shape): 
                     for m in range(4):
                         total += along[k] * across[m] * line[j - 1 + m]
                 image[channel, row, column] = total
-    return image

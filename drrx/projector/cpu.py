@@ -1,5 +1,7 @@
 """The projector on a CPU: picks the kernel, and gives it the arrays in the order of its axes."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from drrx.projector.integrand import Integrand
 from drrx.projector.joseph import find_boxes, project_by_rays
 from drrx.projector.kinks import find_extents, project_by_kinks
 from drrx.projector.rays import make_index_rays
-from drrx.projector.tilted import find_untilted, read_tilted
+from drrx.projector.tilted import find_untilted, read_tilted, split_slabs
 
 NO_LABELS = np.empty((0, 0, 0), np.uint8)
 NATIVE_DTYPES = (np.int16, np.uint8, np.float32)  # what kernels are compiled for; others are read as float32
@@ -37,17 +39,28 @@ def project_on_cpu(integrand: Integrand, view: View) -> NDArray[np.float32]:
     channels = bands, integrand.offsets, integrand.mask_bits, len(integrand.masks)
     extents = find_extents(values, labels, *_find_empty_range(integrand, values.dtype))
     geometry = ray00, row_step, column_step, view.shape
+    arrays = values, labels, *channels
     if rays.is_separable:
-        image = project_by_kinks(values, labels, *channels, extents, source, *geometry)
-    elif (untilted := find_untilted(values.shape, source, *geometry)) is not None:
-        image = np.zeros((integrand.num_channels, *view.shape), np.float32)
-        for part in untilted.stripes():
-            steps = part.ray00, part.row_step, part.column_step, part.shape
-            stripe = project_by_kinks(values, labels, *channels, extents, source, *steps)
-            read_tilted(image, stripe, part.ray00, ray00, row_step, column_step)
+        image = project_by_kinks(*(*arrays, extents, source, *geometry))
     else:
-        image = project_by_rays(values, labels, *channels, find_boxes(extents), source, *geometry)
+        image = _project_tilted(arrays, extents, source, geometry)
     _scale_to_mm(image, *rays.length_terms)
+    return image
+
+
+def _project_tilted(
+    arrays: tuple[Any, ...], extents: NDArray, source: NDArray, geometry: tuple[Any, ...]
+) -> NDArray[np.float32]:
+    """Joseph's sums of a tilted view: by way of an untilted detector as far as that goes, the rest ray by ray."""
+    before, rest = split_slabs(extents, source, *geometry)
+    untilted = find_untilted(before, source, *geometry)
+    if untilted is None:
+        return project_by_rays(*(*arrays, find_boxes(extents), source, *geometry))
+    image = project_by_rays(*(*arrays, find_boxes(rest), source, *geometry))
+    for part in untilted.stripes():
+        steps = part.ray00, part.row_step, part.column_step, part.shape
+        stripe = project_by_kinks(*(*arrays, before, source, *steps))
+        read_tilted(image, stripe, part.ray00, *geometry[:3])
     return image
 
 

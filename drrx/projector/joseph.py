@@ -27,17 +27,20 @@ def project_by_rays(  # type: ignore[no-untyped-def]
     values, labels, bands, offsets, bits, num_masks, boxes, source, ray00, row_step, column_step, shape
 ):
     """Joseph's sums in units of slabs, float32 ``[channel, row, column]``; arguments as in ``cpu.py``."""
-    num_a, num_n, num_b = values.shape
+    num_a, _, num_b = values.shape
     num_rows, num_columns = shape
     num_bands = offsets.size
+    used = np.nonzero(boxes[:, 1])[0]
     image = np.zeros((num_bands + num_masks, num_rows, num_columns), np.float32)
+    if used.size == 0:
+        return image
     for row in prange(num_rows):
         totals = np.zeros(num_bands + num_masks)
         for column in range(num_columns):
             ray = ray00 + row * row_step + column * column_step
             slope_a, slope_b = ray[0] / ray[1], ray[2] / ray[1]
             totals[:] = 0.0
-            for n in range(num_n):
+            for n in range(used[0], used[-1] + 1):
                 depth = (n - source[1]) / ray[1]
                 a = source[0] + (n - source[1]) * slope_a
                 b = source[2] + (n - source[1]) * slope_b

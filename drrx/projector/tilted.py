@@ -1,4 +1,4 @@
-"""The CPU kernel of tilted views: an untilted view from the same source, resampled.
+"""Tilted views on a CPU: an untilted view from the same source, resampled.
 
 All flat detectors see the same rays of one source, so the image on a tilted one is that on an untilted one, read at
 other places. The untilted detector stands behind the volume with several pixels per voxel. There Joseph's sum is a sum
@@ -43,37 +43,53 @@ class UntiltedDetector:
 
 
 def find_untilted(
-    volume_shape: tuple[int, ...],
-    source: NDArray,
-    ray00: NDArray,
-    row_step: NDArray,
-    column_step: NDArray,
-    shape: tuple[int, int],
+    extents: NDArray, source: NDArray, ray00: NDArray, row_step: NDArray, column_step: NDArray, shape: tuple[int, int]
 ) -> UntiltedDetector | None:
     """Find the untilted detector for a tilted one, both in axes (a, n, b).
 
+    Parameters
+    ----------
+    extents
+        ``[a, n, 2]``: first and one past the last voxel of each line that may add something.
+    source, ray00, row_step, column_step, shape
+        The tilted view.
+
     Returns
     -------
-    ``None`` where the tilted detector cuts the volume or misses it, or has so few pixels that the detour does not pay.
+    ``None`` where nothing is on the way, or the tilted detector has so few pixels that the detour does not pay.
     """
-    num_a, num_n, num_b = volume_shape
+    is_used = extents[:, :, 1] > 0
+    used_a, used_n = np.flatnonzero(is_used.any(axis=1)), np.flatnonzero(is_used.any(axis=0))
+    if len(used_a) == 0:
+        return None
     steps = row_step * (shape[0] - 1), column_step * (shape[1] - 1)
     rays = np.array([ray00 + r * steps[0] + c * steps[1] for r in (0, 1) for c in (0, 1)])
-    distance = (num_n if ray00[1] > 0 else -1) - source[1]
-    if np.min(rays[:, 1] / distance) < 1:
-        return None
-    box = np.array([[a, n, b] for a in (-1, num_a) for n in (0, num_n - 1) for b in (-1, num_b)]) - source
+    distance = (used_n[-1] + 1 if ray00[1] > 0 else used_n[0] - 1) - source[1]
+    ends_a, ends_b = (used_a[0] - 1, used_a[-1] + 1), (extents[..., 0].min() - 1, extents[..., 1].max())
+    box = np.array([[a, n, b] for a in ends_a for n in (used_n[0], used_n[-1]) for b in ends_b]) - source
     corners, shadow = (points[:, ::2] * (distance / points[:, 1:2]) for points in (rays, box))
     first = np.floor(np.maximum(corners.min(0), shadow.min(0)) * PER_VOXEL) - MARGIN
     last = np.ceil(np.minimum(corners.max(0), shadow.max(0)) * PER_VOXEL) + MARGIN
     num_rows, num_columns = (last - first + 1).astype(int)
-    if min(num_rows, num_columns) <= 2 * MARGIN or num_a * num_columns > DETOUR * shape[0] * shape[1]:
+    if min(num_rows, num_columns) <= 2 * MARGIN or len(used_a) * num_columns > DETOUR * shape[0] * shape[1]:
         return None
     (a, b), (pitch_a, pitch_b) = first / PER_VOXEL, 1 / PER_VOXEL
     return UntiltedDetector(
         np.array([a, distance, b]), np.array([pitch_a, 0.0, 0.0]), np.array([0.0, 0.0, pitch_b]),
         (int(num_rows), int(num_columns)),
     )  # fmt: skip
+
+
+def split_slabs(
+    extents: NDArray, source: NDArray, ray00: NDArray, row_step: NDArray, column_step: NDArray, shape: tuple[int, int]
+) -> tuple[NDArray, NDArray]:
+    """Return the ``extents`` of the slabs that lie wholly before a tilted detector, and of all others."""
+    steps = row_step[1] * (shape[0] - 1), column_step[1] * (shape[1] - 1)
+    reach = min(abs(ray00[1] + r * steps[0] + c * steps[1]) for r in (0, 1) for c in (0, 1))
+    is_before = np.abs(np.arange(extents.shape[1]) - source[1]) <= reach
+    nothing = np.array([np.iinfo(extents.dtype).max, 0], extents.dtype)
+    slabs = is_before[None, :, None]
+    return np.where(slabs, extents, nothing), np.where(slabs, nothing, extents)
 
 
 @njit(cache=True, inline="always")
@@ -88,7 +104,7 @@ def _find_weights(share):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, cache=True)
 def read_tilted(image, untilted, untilted_ray00, ray00, row_step, column_step):  # type: ignore[no-untyped-def]
-    """Fill the pixels of ``image``, float32 ``[channel, row, column]``, that lie on a stripe of the untilted image."""
+    """Add a stripe of the untilted image to ``image``, both float32 ``[channel, row, column]``."""
     num_channels, num_rows, num_columns = untilted.shape
     per_a, per_b = PER_VOXEL
     for row in prange(image.shape[1]):
@@ -107,4 +123,4 @@ def read_tilted(image, untilted, untilted_ray00, ray00, row_step, column_step): 
                     line = untilted[channel, i - 1 + k]
                     for m in range(4):
                         total += along[k] * across[m] * line[j - 1 + m]
-                image[channel, row, column] = total
+                image[channel, row, column] += total

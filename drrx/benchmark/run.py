@@ -75,9 +75,11 @@ def _measure_times(
     names: Sequence[str], volume: Volume, settings: BenchmarkProjectorSettings, progress: Progress
 ) -> list[Measurement]:
     rows: list[Measurement] = []
-    for size_px in settings.sizes_px:
-        # Who cannot run at all is not asked again at another size.
-        able = [name for name in names if not any(row.peer == name and row.skipped for row in rows)]
+    for size_px in sorted(settings.sizes_px):
+        # Who cannot run, or takes longer than all timed runs may, is not asked again at a larger size.
+        limit_ms = 1000 * settings.budget_s
+        out = {row.peer for row in rows if row.skipped or (row.ms or 0) > limit_ms}
+        able = [name for name in names if name not in out]
         for row in measure_checked(able, Scene.make(volume, size_px), settings):
             progress(_say(row))
             rows.append(row)

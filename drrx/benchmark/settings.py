@@ -12,7 +12,9 @@ class BenchmarkProjectorSettings:
     )
     threads: tuple[int, ...] = Field(default=(1, 2), min_length=1, description="threads a projector may use")
     runs: int = Field(default=5, ge=1, le=100, description="timed runs after a warm-up; the median counts")
-    budget_s: float = Field(default=20.0, gt=0, description="no further timed run once this much time is used, s")
+    budget_s: float = Field(
+        default=20.0, gt=0, description="no further timed run, and no larger detector, once this is used, s"
+    )
     limit_s: float = Field(default=900.0, gt=0, description="a projector that takes longer in all is stopped, s")
     accuracy_px: int = Field(
         default=1024, ge=0, le=4096, description="detector for the closed forms, px; 0 = leave out"

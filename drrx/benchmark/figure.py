@@ -34,11 +34,17 @@ def write_figure(report: dict[str, Any], path: Path) -> bool:
         rows = [row for row in report["voxels"] if row["peer"] == name]
         _draw(right, rows, lambda row: row["num_voxels"], **styles.get(name, {"label": name}))
     left.set(xlabel="pixels", ylabel=f"time of one projection, ms ({threads} threads)")
-    right.set(xlabel=f"voxels ({report['voxels'][0]['size_px']} px wide detector)" if report["voxels"] else "voxels")
+    right.set(xlabel=f"million voxels ({report['voxels'][0]['size_px']} px wide detector)" if report["voxels"] else "")
+    sizes = sorted({row["size_px"] for row in timed})
+    counts = sorted({row["num_voxels"] for row in report["voxels"]})
+    ticks = {left: [(size**2, f"{size}²") for size in sizes], right: [(n, f"{n / 1e6:.1f}") for n in counts]}
     for axes in (left, right):
         axes.set(xscale="log", yscale="log")
-        axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=7, frameon=False)
+        axes.set_xticks([place for place, _ in ticks[axes]], [text for _, text in ticks[axes]])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    handles = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize=7, frameon=False)
     with write_whole(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     return True

@@ -29,8 +29,9 @@ def prepare_density(scene: Scene, device: str = "cpu") -> Projection:
 
 def prepare_channels(scene: Scene) -> Projection:
     """Project the two bases and three masks that the pipeline asks for; the image is the sum of the bases."""
-    smooth = gaussian_filter(scene.volume.values.astype(np.float32), 1.5)  # organs are connected, noise is not
-    labels = np.digitize(smooth, TISSUE_EDGES_HU).astype(np.uint8)
+    labels = np.empty(scene.volume.shape, np.uint8)
+    for index, plane in enumerate(scene.volume.values):  # smoothed: organs are connected, noise is not
+        labels[index] = np.digitize(gaussian_filter(plane.astype(np.float32), 1.5), TISSUE_EDGES_HU)
     job = (Integrand(scene.volume, BASIS_BANDS_HU, labels, MASKS), scene.view)
     return lambda: Shot(project([job])[0][: len(BASIS_BANDS_HU)].sum(axis=0) / np.float32(-AIR_HU))
 

@@ -268,7 +268,7 @@ def test_tables_go_between_the_marks_of_a_page(tmp_path):
 
 
 def test_an_unknown_peer_is_refused():
-    with pytest.raises(DrrxError, match="benchmark-projector --peers: found nobody; needed some of: drrx, "):
+    with pytest.raises(DrrxError, match="benchmark-projector --peers: found nobody; needed some of: drrx; "):
         run_benchmark(make_smooth_scene().volume, BenchmarkProjectorSettings(peers=("nobody",)), print)
 
 

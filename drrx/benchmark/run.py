@@ -53,7 +53,7 @@ def run_benchmark(ct: Volume | None, settings: BenchmarkProjectorSettings, progr
     unknown = sorted(set(names) - set(PEERS))
     if unknown:
         raise DrrxError(
-            where="benchmark-projector --peers", found=", ".join(unknown), needed=f"some of: {', '.join(PEERS)}",
+            where="benchmark-projector --peers", found=", ".join(unknown), needed=f"some of: {'; '.join(PEERS)}",
             hint="Quote names that hold spaces.",
         )  # fmt: skip
     volume = make_phantom(settings.seed, DEFAULT_CT).ct if ct is None else ct

@@ -83,13 +83,13 @@ def find_untilted(
 def split_slabs(
     extents: NDArray, source: NDArray, ray00: NDArray, row_step: NDArray, column_step: NDArray, shape: tuple[int, int]
 ) -> tuple[NDArray, NDArray]:
-    """Return the ``extents`` of the slabs that lie wholly before a tilted detector, and of all others."""
+    """Return the ``extents`` of the slabs that lie wholly before a tilted detector, and of those that it cuts."""
     steps = row_step[1] * (shape[0] - 1), column_step[1] * (shape[1] - 1)
-    reach = min(abs(ray00[1] + r * steps[0] + c * steps[1]) for r in (0, 1) for c in (0, 1))
-    is_before = np.abs(np.arange(extents.shape[1]) - source[1]) <= reach
+    reach = [abs(ray00[1] + r * steps[0] + c * steps[1]) for r in (0, 1) for c in (0, 1)]
+    distance = np.abs(np.arange(extents.shape[1]) - source[1])[None, :, None]
     nothing = np.array([np.iinfo(extents.dtype).max, 0], extents.dtype)
-    slabs = is_before[None, :, None]
-    return np.where(slabs, extents, nothing), np.where(slabs, nothing, extents)
+    is_cut = (distance > min(reach)) & (distance <= max(reach))
+    return np.where(distance <= min(reach), extents, nothing), np.where(is_cut, extents, nothing)
 
 
 @njit(cache=True, inline="always")

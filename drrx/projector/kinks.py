@@ -21,12 +21,13 @@ BLOCK = 32  # voxels that are looked at together in the search for the ends of a
 
 @njit(cache=True, inline="always")
 def _is_empty(values, labels, lowest, highest, a, n, start, stop):  # type: ignore[no-untyped-def]
-    used = False
-    for b in range(start, stop):
-        used |= (values[a, n, b] < lowest) | (values[a, n, b] > highest)
-    if labels.size > 0:
-        for b in range(start, stop):
-            used |= labels[a, n, b] != 0
+    used, value_part = False, values[a, n, start:stop]
+    for b in range(value_part.size):
+        used |= (value_part[b] < lowest) | (value_part[b] > highest)
+    if labels.size > 0 and not used:
+        label_part = labels[a, n, start:stop]
+        for b in range(label_part.size):
+            used |= label_part[b] != 0
     return not used
 
 
@@ -50,7 +51,7 @@ def find_extents(values, labels, lowest, highest):  # type: ignore[no-untyped-de
 
 
 @njit(fastmath=True, cache=True, inline="always")
-def _add_change(change, span, cut, buffers, rows, shares):  # type: ignore[no-untyped-def]
+def _add_change(change, span, cut, picked, rows, shares):  # type: ignore[no-untyped-def]
     """Interpolate the places ``1..span`` of ``change`` (0 around them) at the columns; add it to two rows of kinks."""
     first, last = 1, span
     while first <= last and change[first] == 0:
@@ -60,19 +61,16 @@ def _add_change(change, span, cut, buffers, rows, shares):  # type: ignore[no-un
     if first > last:
         return
     index, weight, origin, step = cut
-    pairs, picked = buffers
     share_here, share_after = shares
     start = max(0, np.int64(np.ceil((first - 1 - origin) / step)))
     stop = min(index.size, np.int64(np.floor((last + 1 - origin) / step)) + 1)
-    for k in range(first - 1, last + 1):
-        pairs[2 * k], pairs[2 * k + 1] = change[k], change[k + 1] - change[k]
-    pairs[2 * last + 2] = pairs[2 * last + 3] = 0.0
-    # Compilers turn loops from 0 over whole slices into vectors; only the copy of pairs is a gather.
+    change[last + 2] = 0.0
+    # Compilers turn loops from 0 over whole slices into vectors; only the copy of neighbours is a gather.
     index, weight, here, after = index[start:stop], weight[start:stop], rows[0][start:stop], rows[1][start:stop]
     for c in range(index.size):
-        picked[2 * c], picked[2 * c + 1] = pairs[index[c]], pairs[index[c] + np.uint64(1)]
+        picked[2 * c], picked[2 * c + 1] = change[index[c]], change[index[c] + np.uint64(1)]
     for c in range(index.size):
-        value = picked[2 * c] + weight[c] * picked[2 * c + 1]
+        value = picked[2 * c] + weight[c] * (picked[2 * c + 1] - picked[2 * c])
         here[c] += share_here * value
         after[c] += share_after * value
 
@@ -84,7 +82,7 @@ def _sweep_tile(kinks, start, values, labels, bands, offsets, bits, extents, sou
     num_channels, num_rows, width = kinks.shape[0], kinks.shape[1] - 2, kinks.shape[2]
     num_bands = offsets.size
     index, weight = np.empty(width, np.uint64), np.empty(width)
-    buffers = np.empty(2 * num_b + 8), np.empty(2 * width)
+    picked = np.empty(2 * width)
     lines, marks, change = np.zeros((3, num_bands, num_b + 4)), np.zeros((3, num_b + 4), np.uint8), np.zeros(num_b + 4)
     for a0 in range(-1, num_a + 1, CHUNK):
         a1 = min(a0 + CHUNK, num_a + 1)
@@ -113,7 +111,7 @@ def _sweep_tile(kinks, start, values, labels, bands, offsets, bits, extents, sou
             origin = b0 - begin + 1
             for c in range(width):
                 place = min(max(origin + step * c, 0.0), np.float64(span + 1))
-                index[c], weight[c] = np.uint64(2 * np.floor(place)), place - np.floor(place)
+                index[c], weight[c] = np.uint64(np.floor(place)), place - np.floor(place)
             cut = index, weight, origin, step
             lines[:, :, : span + 2] = 0.0
             marks[:, : span + 2] = 0
@@ -161,7 +159,7 @@ def _sweep_tile(kinks, start, values, labels, bands, offsets, bits, extents, sou
                     else:
                         continue
                     change[span + 1] = 0.0
-                    _add_change(change, span, cut, buffers, (kinks[q, r], kinks[q, r + 1]), shares)
+                    _add_change(change, span, cut, picked, (kinks[q, r], kinks[q, r + 1]), shares)
 
 
 @njit(fastmath=True, cache=True)

@@ -14,7 +14,6 @@ from drrx.projector.rays import make_index_rays
 from drrx.projector.tilted import find_untilted, read_tilted, split_slabs
 
 NO_LABELS = np.empty((0, 0, 0), np.uint8)
-NATIVE_DTYPES = (np.int16, np.uint8, np.float32)  # what kernels are compiled for; others are read as float32
 LARGEST = 1e300  # stands for infinity, which compilers of fast arithmetic take for impossible
 
 
@@ -26,8 +25,8 @@ def project_on_cpu(integrand: Integrand, view: View) -> NDArray[np.float32]:
     """
     rays = make_index_rays(integrand.volume, view)
     order = [rays.across[0], rays.axis, rays.across[1]]
-    values = _turn(integrand.volume.values, order)
-    labels = NO_LABELS if integrand.labels is None or not integrand.masks else _turn(integrand.labels, order)
+    values = integrand.native_values.transpose(order)
+    labels = NO_LABELS if integrand.labels is None or not integrand.masks else integrand.labels.transpose(order)
     source, ray00 = rays.source_index[order], (rays.pixel00_index - rays.source_index)[order]
     row_step, column_step = rays.row_step_index[order], rays.column_step_index[order]
     if column_step[2] < 0:
@@ -62,14 +61,6 @@ def _project_tilted(
         stripe = project_by_kinks(*(*arrays, before, source, *steps))
         read_tilted(image, stripe, part.ray00, *geometry[:3])
     return image
-
-
-def _turn(array: NDArray, order: list[int]) -> NDArray:
-    if array.dtype == np.bool_:
-        array = array.view(np.uint8)
-    elif array.dtype not in NATIVE_DTYPES:
-        array = array.astype(np.float32)
-    return array.transpose(order)
 
 
 def _find_empty_range(integrand: Integrand, dtype: np.dtype) -> NDArray:

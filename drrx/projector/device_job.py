@@ -11,8 +11,6 @@ from drrx.geometry import View
 from drrx.projector.integrand import Integrand
 from drrx.projector.rays import IndexRays, make_index_rays
 
-NATIVE_DTYPES = (np.int16, np.uint8, np.float32)  # what kernels read as it is; bool is read as uint8, others as float32
-
 Grid = tuple[torch.Tensor, torch.Tensor | None]  # values and bits
 
 
@@ -91,12 +89,7 @@ def _make_device_job(integrand: Integrand, view: View, rays: IndexRays, grid: Gr
 
 def _upload(integrand: Integrand, device: torch.device) -> Grid:
     """Values in a dtype that the kernels read, and the masks of each voxel, ``[slice, row, column]``."""
-    values = integrand.volume.values
-    if values.dtype == np.bool_:
-        values = values.view(np.uint8)
-    elif values.dtype not in NATIVE_DTYPES:
-        values = values.astype(np.float32)
-    on_device = torch.from_numpy(np.ascontiguousarray(values)).to(device)
+    on_device = torch.from_numpy(np.ascontiguousarray(integrand.native_values)).to(device)
     if integrand.labels is None or not integrand.masks:
         return on_device, None
     bits = torch.from_numpy(np.ascontiguousarray(integrand.labels)).to(device, copy=True)

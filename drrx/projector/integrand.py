@@ -10,6 +10,7 @@ from drrx.volume import Volume
 
 Band = tuple[float, float]
 ALL_VALUES: Band = (-np.inf, np.inf)
+NATIVE_DTYPES = (np.int16, np.uint8, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,14 @@ class Integrand:
     def num_channels(self) -> int:
         """Number of bands and masks together."""
         return len(self.bands) + len(self.masks)
+
+    @property
+    def native_values(self) -> NDArray:
+        """The values in a dtype that kernels are compiled for: bool is read as uint8, any other as float32."""
+        values = self.volume.values
+        if values.dtype == np.bool_:
+            return values.view(np.uint8)
+        return values if values.dtype in NATIVE_DTYPES else values.astype(np.float32)
 
     @property
     def offsets(self) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from drrx.errors import DrrxError
+from drrx.io.film import SUFFIXES, read_film
 from drrx.pairs.window import measure_window
 
 PIXEL_MM = 430.0 / 1024.0
@@ -36,25 +37,41 @@ def split_of(patient: str) -> str:
     return "train" if share < 0.80 else "val" if share < 0.88 else "test"
 
 
-def read_films(index: Path) -> tuple[FilmRow, ...]:
-    """Return the usable rows of an index CSV, in its order.
+def read_films(images: Path) -> tuple[FilmRow, ...]:
+    """Return the usable films of an index CSV, in its order, or of a folder, in the order of their paths.
 
-    Needed columns: ``file``, ``patient``; optional: ``licence``, ``pixel_spacing_mm``, ``low_contrast``. Rows with a
+    Columns needed: ``file``, ``patient``; optional: ``licence``, ``pixel_spacing_mm``, ``low_contrast``. Rows with a
     licence that begins with "CC BY-NC" or with ``low_contrast`` 1 are left out. Files lie beside the table or in one
-    folder below it.
+    folder below it. In a folder every PNG, JPEG, TIFF and DICOM (``.dcm``) file below it is a film; its patient is the
+    first folder on the way to it, or its own name where it lies in none. Licences are then the user's own affair.
 
     Raises
     ------
     DrrxError
-        The table or a file is missing, or a column is.
+        The table or a file is missing, or a column is, or a folder holds no film.
     """
+    return _list_folder(images) if images.is_dir() else _read_index(images)
+
+
+def _list_folder(folder: Path) -> tuple[FilmRow, ...]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise DrrxError(
+            where=str(folder), found="no radiograph", needed=f"files that end in {', '.join(SUFFIXES)}",
+            hint="Give the folder that holds the images, or an index CSV.",
+        )  # fmt: skip
+    patients = [path.relative_to(folder).with_suffix("").parts[0] for path in paths]
+    return tuple(FilmRow(path, name, split_of(name), "", None) for path, name in zip(paths, patients, strict=True))
+
+
+def _read_index(index: Path) -> tuple[FilmRow, ...]:
     try:
         with index.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
     except OSError as error:
         raise DrrxError(
-            where=str(index), found=str(error), needed="a CSV table of radiographs",
-            hint="Give the path of the index with --images.",
+            where=str(index), found=str(error), needed="a CSV table of radiographs, or a folder of them",
+            hint="Give the path of the index or of the folder with --images.",
         ) from error  # fmt: skip
     missing = {"file", "patient"} - set(rows[0] if rows else ())
     if missing:
@@ -79,13 +96,17 @@ def _to_row(index: Path, row: dict[str, str]) -> FilmRow:
 
 def load_film(row: FilmRow, pixel_mm: float = PIXEL_MM) -> NDArray[np.float32]:
     """Return a film windowed to 0..1 on the grid of ``pixel_mm``; float32 ``[row, column]``, never enlarged."""
-    with Image.open(row.path) as image:
-        gray = image.convert("L")
-        spacing = row.spacing_mm if row.spacing_mm else 430.0 / max(gray.size)
-        scale = min(1.0, spacing / pixel_mm)
-        size = (max(256, round(gray.width * scale)), max(256, round(gray.height * scale)))
-        values = np.asarray(gray.convert("F").resize(size, Image.Resampling.LANCZOS), dtype=np.float32) / 255.0
+    film = read_film(row.path)
+    values = to_grid(film.values, row.spacing_mm or film.spacing_mm, pixel_mm)
     return np.clip(measure_window(values).apply(values), 0.0, 1.0)
+
+
+def to_grid(values: NDArray[np.float32], spacing_mm: float | None, pixel_mm: float) -> NDArray[np.float32]:
+    """Shrink an image to pixels of ``pixel_mm`` with a Lanczos filter; without a spacing its long side is 430 mm."""
+    height, width = values.shape
+    scale = min(1.0, (spacing_mm or 430.0 / max(height, width)) / pixel_mm)
+    size = (max(256, round(width * scale)), max(256, round(height * scale)))
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.LANCZOS), dtype=np.float32)
 
 
 def stack_film(values: NDArray[np.float32]) -> Tensor:

@@ -1,0 +1,1 @@
+"""The opposite of the restorer: low-quality copies of good radiographs."""

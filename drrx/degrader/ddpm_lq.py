@@ -1,0 +1,85 @@
+"""DDPM-LQ: a diffusion model of DRRs writes a DRR-quality copy of a film from the film's structure map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from drrx.diffusion.conditional import ConditionalSampler
+from drrx.diffusion.residual import ResidualScale
+from drrx.diffusion.weights import read_weights
+from drrx.errors import DrrxError
+from drrx.nets.unet import HaarUnet
+from drrx.pairs.structure import StructureMap
+from drrx.seeds import make_rng, make_seed
+
+KIND = "ddpm_lq"
+DELIVERED = Path(__file__).parent / "weights" / "ddpm_lq.safetensors"
+
+
+@dataclass(frozen=True)
+class DdpmLq:
+    """A trained DDPM-LQ; a ``Degrader``."""
+
+    sampler: ConditionalSampler
+    structure: StructureMap
+    windows: tuple[tuple[float, float], ...]
+    steps: int
+    sha256: str
+    name: str = KIND
+
+    def degrade(self, film: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """Return the LQ copy of a film; see ``Degrader.degrade``.
+
+        Drawn at half resolution, 0.84 mm, as a DRR holds nothing finer; shown in the display window of some DRR of the
+        training set, drawn by the seed.
+        """
+        half = _resize(
+            torch.from_numpy(np.asarray(film, dtype=np.float32))[None, None], [-(-n // 2) for n in film.shape]
+        )
+        copy = self.draw(half[0, 0].numpy(), seed)
+        rng = make_rng(make_seed(seed, "window"))
+        low, high = self.windows[int(rng.integers(len(self.windows)))]
+        shown = low + (high - low) * _resize(torch.from_numpy(copy)[None, None], film.shape)
+        return shown[0, 0].clamp(0, 1).numpy()
+
+    def draw(self, half: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """Return the windowed copy, 0..1, of a windowed film at half resolution, float32 ``[row, column]``."""
+        condition = torch.from_numpy(self.structure.make(half))[None, None]
+        drawn = self.sampler.draw(condition, make_seed(seed, "noise"), self.steps)
+        return ((drawn + 1) / 2)[0, 0].numpy()
+
+
+def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
+    """Load weights of kind ``ddpm_lq``; without a path the delivered ones.
+
+    Raises
+    ------
+    DrrxError
+        The file is missing, damaged, changed or of another kind (see ``read_weights``), or of another network.
+    """
+    weights = read_weights(path or DELIVERED, KIND)
+    try:
+        config = weights.config
+        network = HaarUnet(**config["network"])
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+        structure = StructureMap(**config["structure"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DrrxError(
+            where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
+            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
+        ) from error  # fmt: skip
+    network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scale = ResidualScale(config["deviations"])
+    sampler = ConditionalSampler(network, scale, float(config["snr_shift"]), torch.device(device))
+    windows = tuple((float(low), float(high)) for low, high in config["windows"])
+    return DdpmLq(sampler, structure, windows, int(config["steps"]), weights.sha256)
+
+
+def _resize(values: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:
+    shrinks = size[0] < values.shape[-2]
+    return functional.interpolate(values, size=list(size), mode="bicubic", antialias=shrinks, align_corners=False)

@@ -1,0 +1,220 @@
+"""Train DDPM-LQ: a diffusion model of DRRs, given their structure maps. It sees DRRs only, never a film."""
+
+import csv
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from drrx.diffusion.residual import ResidualScale, measure_deviations, measure_magnitudes
+from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
+from drrx.diffusion.weights import write_weights
+from drrx.nets.unet import HaarUnet
+from drrx.pairs.domain import DrrRow, load_drr
+from drrx.pairs.films import PIXEL_MM
+from drrx.pairs.structure import StructureMap, disguise
+from drrx.seeds import make_rng, make_seed
+from drrx.train.ddpm_lq_settings import TrainDdpmLqSettings
+from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
+
+LOG = logging.getLogger(__name__)
+KIND = "ddpm_lq"
+HALF_MM = 2 * PIXEL_MM
+REPORT_STEPS = 50
+BANK_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """DRRs at half resolution, windowed to 0..1, with their shares of the draws and their display windows."""
+
+    images: tuple[NDArray[np.float16], ...]
+    shares: NDArray[np.float64]
+    windows: tuple[tuple[float, float], ...]
+
+    def draw_view(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Draw a DRR, mirrored or not, zoomed, and framed like a film: a DRR's body may fill half of its width."""
+        image = torch.from_numpy(self.images[rng.choice(len(self.images), p=self.shares)].astype(np.float32))
+        height, width = (round(extent * rng.uniform(0.62, 1.0)) for extent in image.shape)
+        top, left = (round(rng.uniform(0, a - b)) for a, b in zip(image.shape, (height, width), strict=True))
+        part = image[top : top + height, left : left + width]
+        size = [round(extent * zoom) for extent, zoom in zip(part.shape, [rng.uniform(0.85, 1.25)] * 2, strict=True)]
+        view = functional.interpolate(part[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
+        return (view.flip(-1) if rng.random() < 0.5 else view).clamp(0, 1).numpy()
+
+
+def load_domain(rows: Sequence[DrrRow]) -> Domain:
+    """Load DRRs on the grid of 0.84 mm."""
+    loaded = [load_drr(row, HALF_MM) for row in rows]
+    shares = np.array([row.weight for row in rows])
+    windows = tuple((round(window.low, 4), round(window.high, 4)) for _, window in loaded)
+    return Domain(tuple(image.astype(np.float16) for image, _ in loaded), shares / shares.sum(), windows)
+
+
+def train_ddpm_lq(
+    domain: Domain, run_folder: Path, settings: TrainDdpmLqSettings, *, device: str = "cpu", resume: bool = False,
+    progress: Callable[[str], None] = LOG.info, on_save: Callable[[TrainState], None] = lambda state: None,
+) -> TrainState:  # fmt: skip
+    """Train until time or steps are used up; checkpoints and ``losses.csv`` go to ``run_folder``.
+
+    Views, crops, time steps and noise of step n come from the seed and n alone, so that a resumed run is the
+    uninterrupted one (exactly so with ``steps``; with ``minutes`` the learning rate follows the clock). ``on_save`` is
+    called after each checkpoint.
+    """
+    torch.manual_seed(make_seed(settings.seed, "network") % 2**63)
+    model = HaarUnet(settings.widths, settings.blocks, settings.embedding, settings.refine)
+    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
+    )
+    average = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
+    state = TrainState(model, optimizer, average, ())
+    if resume:
+        state = read_checkpoint(run_folder, state)
+    else:
+        measure_scale(state, domain, settings)
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    progress(f"{len(domain.images)} DRRs, {count:.2f} M parameters, step {state.step}")
+    state.stages.append({"first_step": state.step, "crop_px": settings.crop_px, "batch_size": settings.batch_size})
+    _loop(state, domain, run_folder, settings, device, progress, on_save)
+    return state
+
+
+def _loop(
+    state: TrainState, domain: Domain, run_folder: Path, settings: TrainDdpmLqSettings, device: str,
+    progress: Callable[[str], None], on_save: Callable[[TrainState], None],
+) -> None:  # fmt: skip
+    alphas, scale = make_alphas(settings.snr_shift).float().to(device), ResidualScale(state.deviations)
+    begun = time.monotonic() - state.elapsed_s
+    saved, losses = state.elapsed_s, torch.zeros(2)
+    while (done := _fraction(state, settings)) < 1.0:
+        for group in state.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _rate_at(done, settings)
+        images, maps = draw_batch(domain, state.step, settings)
+        losses += train_step(state, images.to(device), maps.to(device), alphas, scale, settings)
+        state.step += 1
+        state.update_average(settings.ema_decay)
+        state.elapsed_s = time.monotonic() - begun
+        if state.step % REPORT_STEPS == 0:
+            _report(state, losses / REPORT_STEPS, run_folder, progress)
+            losses.zero_()
+        if state.elapsed_s - saved > 60 * settings.save_minutes:
+            write_checkpoint(run_folder, state, dataclasses.asdict(settings))
+            saved = state.elapsed_s
+            on_save(state)
+    write_checkpoint(run_folder, state, dataclasses.asdict(settings))
+    on_save(state)
+
+
+def _report(state: TrainState, losses: Tensor, run_folder: Path, progress: Callable[[str], None]) -> None:
+    mean, terminal = losses.tolist()
+    state.losses.append(round(mean, 5))
+    run_folder.mkdir(parents=True, exist_ok=True)
+    with (run_folder / "losses.csv").open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        if stream.tell() == 0:
+            writer.writerow(["step", "minutes", "loss", "loss_at_pure_noise"])
+        writer.writerow([state.step, f"{state.elapsed_s / 60:.2f}", f"{mean:.5f}", f"{terminal:.5f}"])
+    progress(f"step {state.step}, {state.elapsed_s / 60:.1f} min, loss {mean:.4f}, at pure noise {terminal:.4f}")
+
+
+def _fraction(state: TrainState, settings: TrainDdpmLqSettings) -> float:
+    return state.step / settings.steps if settings.steps else state.elapsed_s / (60 * settings.minutes)
+
+
+def _rate_at(fraction: float, settings: TrainDdpmLqSettings) -> float:
+    up = fraction / settings.warmup_fraction if settings.warmup_fraction else 1.0
+    down = (1 - fraction) / settings.decay_fraction if settings.decay_fraction else 1.0
+    return max(min(up, down, 1.0), 1e-3)
+
+
+def train_step(
+    state: TrainState, images: Tensor, maps: Tensor, alphas: Tensor, scale: ResidualScale,
+    settings: TrainDdpmLqSettings,
+) -> Tensor:  # fmt: skip
+    """Do one step on images and maps ``[batch, 1, H, W]``; return the loss of all and of those at pure noise."""
+    device = images.device
+    generator = torch.Generator().manual_seed(make_seed(settings.seed, "noise", str(state.step)) % 2**63)
+    t = torch.randint(0, NUM_STEPS, (len(images),), generator=generator)
+    forced = max(1, round(settings.terminal_share * len(images))) if settings.terminal_share else 0
+    t[:forced] = NUM_STEPS - 1
+    noise = torch.randn(images.shape, generator=generator).to(device)
+    clean, alpha = scale.scale(images), alphas[t.to(device)][:, None, None, None]
+    with torch.autocast(device.type, torch.bfloat16):
+        v = state.model(to_noisy(clean, noise, alpha), maps, t.to(device))
+    error = (v.float() - to_v(clean, noise, alpha)).square()
+    loss = error.mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
+    state.optimizer.step()
+    return torch.tensor([loss.item(), error[:forced].mean().item() if forced else 0.0])
+
+
+def draw_batch(domain: Domain, step: int, settings: TrainDdpmLqSettings) -> tuple[Tensor, Tensor]:
+    """Draw the DRR crops (-1..1) of one step and their maps, ``[batch, 1, crop, crop]``, from its number alone.
+
+    A map is made on the whole disguised view before crops are cut: its ranks are those of the whole image.
+    """
+    rng = make_rng(make_seed(settings.seed, "views", str(step)))
+    how, images, maps = make_structure(settings), [], []
+    while len(images) < settings.batch_size:
+        view = domain.draw_view(rng)
+        pair = np.stack([2 * view - 1, how.make(disguise(view, rng))])
+        short = [max(0, settings.crop_px - extent) for extent in view.shape]
+        pair = np.pad(pair, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
+        for _ in range(min(settings.crops_per_view, settings.batch_size - len(images))):
+            top, left = (int(rng.integers(extent - settings.crop_px + 1)) for extent in pair.shape[1:])
+            image, structure = pair[:, top : top + settings.crop_px, left : left + settings.crop_px]
+            images.append(image)
+            maps.append(structure)
+    order = rng.permutation(len(images))  # the first of a batch are at pure noise: not always those of one view
+    return tuple(torch.from_numpy(np.stack(part)[order])[:, None] for part in (images, maps))  # type: ignore[return-value]
+
+
+def make_structure(settings: TrainDdpmLqSettings) -> StructureMap:
+    """Return the structure map of a run."""
+    return StructureMap(tone=settings.tone, detail=settings.detail)
+
+
+def measure_scale(state: TrainState, domain: Domain, settings: TrainDdpmLqSettings) -> None:
+    """Set the scales of the Haar bands of DRRs and of their maps from some hundred crops."""
+    images, maps = draw_batch(domain, -1, dataclasses.replace(settings, batch_size=settings.scale_crops))
+    state.deviations = measure_deviations(images)
+    state.model.condition_scale.copy_(measure_magnitudes(maps))
+    state.average["condition_scale"].copy_(state.model.condition_scale)
+
+
+def export_weights(
+    path: Path, state: TrainState, domain: Domain, settings: TrainDdpmLqSettings, facts: dict[str, Any]
+) -> str:
+    """Write the averaged weights for inference, matrices in float16, with all that a copy needs; return the hash."""
+    rng = make_rng(make_seed(settings.seed, "bank"))
+    bank = rng.choice(len(domain.windows), BANK_SIZE, p=domain.shares)
+    config = {
+        "kind": KIND, "network": state.model.config, "deviations": list(state.deviations),
+        "snr_shift": settings.snr_shift, "steps": settings.sample_steps,
+        "structure": dataclasses.asdict(make_structure(settings)),
+        "windows": [list(domain.windows[index]) for index in bank], "training": facts,
+    }  # fmt: skip
+    tensors = {name: value.half() if value.ndim > 1 else value.float() for name, value in state.average.items()}
+    return write_weights(path, tensors, config)
+
+
+def describe_run(rows: Sequence[DrrRow], state: TrainState, settings: TrainDdpmLqSettings) -> dict[str, Any]:
+    """Return what the model card needs: settings, stages, minutes, cases and their shares of the draws."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[row.case] = shares.get(row.case, 0.0) + row.weight
+    return {
+        "settings": dataclasses.asdict(settings), "steps": state.step, "stages": state.stages, "drrs": len(rows),
+        "minutes": round(state.elapsed_s / 60, 1), "cases": {case: round(share, 4) for case, share in shares.items()},
+    }  # fmt: skip

@@ -119,11 +119,11 @@ def test_blobs_have_the_size_and_contrast_they_should():
 
 def test_a_crop_depends_on_its_generator_alone_and_has_its_window():
     stack = stack_film(make_film(3, 400, 380))
-    first, second = (draw_crop(stack, make_rng(5), 256, 1.0) for _ in range(2))
+    first, second = (draw_crop(stack, make_rng(5), 256, 1.0, "physics") for _ in range(2))
     assert torch.equal(first.degraded, second.degraded)
     assert first.clean.shape == first.degraded.shape == first.mask.shape == (256, 256)
     assert first.mask.max() == 1
-    means = [float(draw_crop(stack, make_rng(i), 256, 0.0).degraded.mean()) for i in range(20)]
+    means = [float(draw_crop(stack, make_rng(i), 256, 0.0, "physics").degraded.mean()) for i in range(20)]
     assert 0.2 < np.mean(means) < 0.8
 
 

@@ -15,6 +15,8 @@ from torch.nn import functional
 from drrx.nets.haar import FACTOR, NUM_BANDS, from_haar, to_haar
 
 NUM_STEPS = 1000
+LEVEL_GAIN = 10.0
+"""Brings noise levels of a condition, at most about 0.1, to the size of other features."""
 
 
 class PixelNorm(nn.Module):
@@ -73,14 +75,18 @@ class HaarUnet(nn.Module):
         Length of the time embedding.
     refine
         Channels of the last full-resolution convolution, which takes away the 4 px grid of the Haar blocks.
+    guided
+        Whether the network takes a map of known nodules and the noise level of its condition.
     """
 
     def __init__(
         self, widths: Sequence[int] = (64, 96, 128, 192), blocks: Sequence[int] = (1, 2, 2, 2), embedding: int = 128,
-        refine: int = 8,
+        refine: int = 8, guided: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.config = {"widths": list(widths), "blocks": list(blocks), "embedding": embedding, "refine": refine}
+        self.config = {"widths": list(widths), "blocks": list(blocks), "embedding": embedding, "refine": refine} | {
+            "guided": guided
+        }
         self.condition_scale: Tensor
         self.multiple = FACTOR * 2 ** (len(widths) - 1)
         self.size = embedding
@@ -89,7 +95,9 @@ class HaarUnet(nn.Module):
         )
         # Fine bands of an image are some 50 times weaker than its noise: unscaled, the network would hardly see them.
         self.register_buffer("condition_scale", torch.ones(NUM_BANDS))
-        self.enter = nn.Conv2d(2 * NUM_BANDS, widths[0], 3, padding=1)
+        self.guided = guided
+        self.enter = nn.Conv2d(2 * NUM_BANDS + guided, widths[0], 3, padding=1)
+        self.level = nn.Linear(1, embedding, bias=False) if guided else None
         self.down, self.up, self.shrink, self.grow = (nn.ModuleList() for _ in range(4))
         for level, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             self.down.append(nn.ModuleList(Block(width, width, embedding) for _ in range(count)))
@@ -109,8 +117,12 @@ class HaarUnet(nn.Module):
         for last in (self.film_in, self.film_out, self.leave, self.refine[-1]):
             nn.init.zeros_(last.weight)  # type: ignore[arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        if self.level is not None:
+            nn.init.zeros_(self.level.weight)
 
-    def forward(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, condition: Tensor, t: Tensor, nodules: Tensor | None = None, level: Tensor | None = None
+    ) -> Tensor:
         """Return v, ``[batch, 1, H, W]``.
 
         Parameters
@@ -121,21 +133,33 @@ class HaarUnet(nn.Module):
             The image to restore in -1..1, same shape.
         t
             Time steps, ``[batch]``, 0..999.
+        nodules
+            Soft map of known nodules in 0..1, same shape; none where nothing is known. A network that is not guided
+            leaves it out, and ``level`` too.
+        level
+            Standard deviation of noise added to the condition, ``[batch]``; none for no noise (Ho et al., "Cascaded
+            diffusion models", 2022, conditioning augmentation).
         """
         height, width = noisy.shape[-2:]
+        nodules = torch.zeros_like(condition) if nodules is None else nodules
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         if any(pad):
-            noisy, condition = pad_reflect(noisy, pad), pad_reflect(condition, pad)
+            noisy, condition, nodules = (pad_reflect(image, pad) for image in (noisy, condition, nodules))
         # Pure noise tells nothing: it fades from the input as t goes to its end, where v does not depend on it at all.
         noisy = noisy * torch.cos(torch.pi / 2 * (t.float() + 1) / NUM_STEPS)[:, None, None, None]
-        v = from_haar(self.bands(to_haar(noisy), to_haar(condition) / self.condition_scale[:, None, None], t))
+        inputs = [to_haar(noisy), to_haar(condition) / self.condition_scale[:, None, None]]
+        embedding = self.time(embed_time(t, self.size))
+        if self.level is not None:
+            inputs.append(functional.avg_pool2d(nodules, FACTOR))
+            level = torch.zeros(len(t), device=t.device) if level is None else level
+            embedding = embedding + self.level(LEVEL_GAIN * level[:, None])
+        v = from_haar(self.bands(torch.cat(inputs, dim=1), embedding))
         v = v + self.refine(torch.cat([v, noisy.to(v.dtype), condition.to(v.dtype)], dim=1))
         return v[..., :height, :width]
 
-    def bands(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """Return v as Haar bands ``[batch, 16, H/4, W/4]`` from the (scaled) bands of both inputs."""
-        embedding = self.time(embed_time(t, self.size))
-        x = torch.cat([noisy, condition], dim=1).contiguous(memory_format=torch.channels_last)
+    def bands(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Return v as Haar bands ``[batch, 16, H/4, W/4]`` from all inputs on that grid."""
+        x = x.contiguous(memory_format=torch.channels_last)
         x, skips = self._modulate(self.enter(x), self.film_in(embedding)), []
         for level, blocks in enumerate(self.down):
             for block in blocks:  # type: ignore[attr-defined]

@@ -44,9 +44,8 @@ class Degradation:
     noise_seed: int = 0
 
 
-def draw_degradation(rng: np.random.Generator, kind: str | None = None) -> Degradation:
-    """Draw one degradation; without ``kind`` 70 % are physics, 20 % bicubic, 10 % identity."""
-    kind = kind or str(rng.choice(KINDS, p=(0.7, 0.2, 0.1)))
+def draw_degradation(rng: np.random.Generator, kind: str) -> Degradation:
+    """Draw one degradation of a kind."""
     seed = int(rng.integers(2**31))
     white = float(rng.uniform(0.0, 0.005)) if rng.random() < 0.5 else 0.0
     if kind == "identity":

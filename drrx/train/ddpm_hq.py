@@ -1,93 +1,206 @@
-"""Train DDPM-HQ: a conditional DDPM on the residual between a good radiograph and its degraded copy."""
+"""Train DDPM-HQ: a conditional DDPM on the residual between a good radiograph and its degraded copy.
+
+Its twin, the bicubic baseline, is the same run on another mix of pairs.
+"""
 
 import dataclasses
 import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, reduce
 from torch import Tensor
 
 from drrx.diffusion.residual import ResidualScale, measure_deviations, measure_magnitudes
 from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
-from drrx.diffusion.weights import write_weights
 from drrx.errors import DrrxError
 from drrx.nets.unet import HaarUnet
-from drrx.pairs.crops import Crop, draw_crop
-from drrx.pairs.films import FilmRow, load_film, measure_noise, stack_film
+from drrx.pairs.crops import Crop
+from drrx.pairs.pool import PairPool
 from drrx.seeds import make_rng, make_seed
+from drrx.train.log import TrainLog
 from drrx.train.settings import TrainDdpmHqSettings
-from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
+from drrx.train.state import TrainState, has_checkpoint, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
-KIND = "ddpm_hq"
 REPORT_STEPS = 50
 
 
 def train_ddpm_hq(
-    rows: Sequence[FilmRow], run_folder: Path, settings: TrainDdpmHqSettings, *, device: str = "cpu",
-    resume: bool = False, progress: Callable[[str], None] = LOG.info,
+    pool: PairPool, run_folder: Path, settings: TrainDdpmHqSettings, *, device: str = "cpu",
+    validation: PairPool | None = None, start: Callable[[HaarUnet], None] | None = None,
+    progress: Callable[[str], None] = LOG.info,
 ) -> TrainState:  # fmt: skip
-    """Train on the ``train`` rows until time or steps are used up; checkpoints go to ``run_folder``.
+    """Train until time or steps are used up; go on from the checkpoint in ``run_folder`` where there is one.
 
     Crops, time steps and noise of step n come from the seed and n alone, so that a resumed run is the uninterrupted one
-    (exactly so with ``steps``; with ``minutes`` the learning rate follows the clock).
+    (exactly so with ``steps``; with ``minutes`` the learning rate follows the clock). Under ``accelerate launch`` the
+    crops of a step are shared among the processes, so their number does not change what is learned.
+
+    Parameters
+    ----------
+    pool
+        What crops are drawn from.
+    run_folder
+        Checkpoint, log (``log.csv``) and figures go there.
+    settings
+        The numbers of the run.
+    device
+        ``cpu`` or ``cuda``; ``accelerate launch`` picks the GPU of each process.
+    validation
+        Films kept out of training, for the scores and figures.
+    start
+        Sets first weights other than random ones.
+
+    Raises
+    ------
+    DrrxError
+        The checkpoint is of another network, or the batch cannot be shared evenly.
     """
-    stacks = load_stacks(rows, settings, progress)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")
+    if settings.batch_size % accelerator.num_processes:
+        raise DrrxError(
+            where="train-ddpm-hq batch_size", found=f"{settings.batch_size} for {accelerator.num_processes} processes",
+            needed="a multiple of the processes", hint="Change --batch-size.",
+        )  # fmt: skip
     torch.manual_seed(make_seed(settings.seed, "network") % 2**63)
-    model = HaarUnet(settings.widths, settings.blocks, settings.embedding, settings.refine)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = HaarUnet(settings.widths, settings.blocks, settings.embedding, settings.refine, guided=True)
+    model = model.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
     )
     average = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
     state = TrainState(model, optimizer, average, ())
-    if resume:
+    if has_checkpoint(run_folder):
         state = read_checkpoint(run_folder, state)
+        progress(f"{run_folder}: go on from step {state.step}")
     else:
-        measure_scale(state, stacks, settings)
-    progress(
-        f"{len(stacks)} films, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, step {state.step}"
-    )
-    state.stages.append({"first_step": state.step, "crop_px": settings.crop_px, "batch_size": settings.batch_size})
-    _loop(state, stacks, run_folder, settings, device, progress)
+        if start:
+            start(model)
+        measure_scale(state, pool, settings)
+    progress(f"{count_parameters(model) / 1e6:.2f} M parameters, {accelerator.num_processes} process(es)")
+    state.stages.append({"first_step": state.step})
+    Trainer(state, pool, validation, run_folder, settings, accelerator, progress).run()
     return state
 
 
-def _loop(
-    state: TrainState, stacks: Sequence[Tensor], run_folder: Path, settings: TrainDdpmHqSettings, device: str,
-    progress: Callable[[str], None],
-) -> None:  # fmt: skip
-    alphas, scale = make_alphas(settings.snr_shift).float().to(device), ResidualScale(state.deviations)
-    begun = time.monotonic() - state.elapsed_s
-    saved, losses = state.elapsed_s, torch.zeros(2)
-    while (done := _fraction(state, settings)) < 1.0:
-        for group in state.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate_at(done, settings)
-        batch = draw_batch(stacks, state.step, settings)
-        losses += train_step(state, batch, alphas, scale, settings, device)
-        state.step += 1
-        state.update_average(settings.ema_decay)
-        state.elapsed_s = time.monotonic() - begun
-        if state.elapsed_s - saved > 60 * settings.save_minutes:
-            write_checkpoint(run_folder, state, dataclasses.asdict(settings))
-            saved = state.elapsed_s
-        if state.step % REPORT_STEPS == 0:
-            mean, terminal = (losses / REPORT_STEPS).tolist()
-            state.losses.append(round(mean, 5))
-            losses.zero_()
-            speed = state.step * settings.batch_size / max(state.elapsed_s, 1e-9)
-            progress(
-                f"step {state.step}, {100 * done:.1f} %, {state.elapsed_s / 60:.1f} min, loss {mean:.4f}, "
-                f"at pure noise {terminal:.4f}, {speed:.1f} crops/s"
+class Trainer:
+    """One start of a run: the loop over steps, and what is written on the way."""
+
+    def __init__(
+        self, state: TrainState, pool: PairPool, validation: PairPool | None, run_folder: Path,
+        settings: TrainDdpmHqSettings, accelerator: Accelerator, progress: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.state, self.pool, self.run_folder = state, pool, run_folder
+        self.settings, self.accelerator, self.progress = settings, accelerator, progress
+        self.alphas = make_alphas(settings.snr_shift).float().to(accelerator.device)
+        self.scale = ResidualScale(state.deviations)
+        self.network, self.optimizer = accelerator.prepare(state.model, state.optimizer)
+        self.log = TrainLog(run_folder, validation, settings) if accelerator.is_main_process else None
+
+    def run(self) -> None:
+        """Step until the end; a checkpoint every ``save_minutes`` and at the end."""
+        state, settings = self.state, self.settings
+        begun, saved, losses = time.monotonic() - state.elapsed_s, state.elapsed_s, torch.zeros(3)
+        while (done := self._fraction()) < 1.0:
+            for group in self.optimizer.param_groups:
+                group["lr"] = settings.learning_rate * rate_at(done, settings)
+            losses += self.step(self._draw(done))
+            state.step += 1
+            state.update_average(settings.ema_decay)
+            state.elapsed_s = self._agree(time.monotonic() - begun)
+            if state.step % REPORT_STEPS == 0:
+                self._report(losses, done)
+                losses = torch.zeros(3)
+            if state.elapsed_s - saved > 60 * settings.save_minutes:
+                self._save()
+                saved = state.elapsed_s
+        self._save()
+
+    def _fraction(self) -> float:
+        if self.settings.steps:
+            return self.state.step / self.settings.steps
+        return self.state.elapsed_s / (60 * self.settings.minutes)
+
+    def _agree(self, seconds: float) -> float:
+        """Return the first process's clock, so that all processes stop after the same step."""
+        if self.accelerator.num_processes == 1:
+            return seconds
+        clock = torch.tensor([seconds], dtype=torch.float64, device=self.accelerator.device)
+        return float(broadcast(clock)[0])
+
+    def _draw(self, done: float) -> list[tuple[int, Crop]]:
+        size, count = crop_at(done, self.settings)
+        # Large crops may be fewer than the processes: then every process still takes one.
+        count = max(count, self.accelerator.num_processes)
+        mine = range(self.accelerator.process_index, count, self.accelerator.num_processes)
+        return [(index, draw_numbered(self.pool, self.state.step, index, size, self.settings)) for index in mine]
+
+    def step(self, batch: Sequence[tuple[int, Crop]]) -> Tensor:
+        """Do one step; return the sums of loss, of loss at pure noise, and the number of crops at pure noise."""
+        settings, device = self.settings, self.accelerator.device
+        seeds = [make_seed(settings.seed, "noise", str(self.state.step), str(index)) for index, _ in batch]
+        clean, worse, mask = (torch.stack([getattr(crop, name) for _, crop in batch])[:, None].to(device)
+                              for name in ("clean", "degraded", "mask"))  # fmt: skip
+        noise, dirt, t, level, known = (value.to(device) for value in _draw_noise(seeds, clean.shape[-2:], settings))
+        residual, condition = self.scale.scale(2 * (clean - worse)), 2 * worse - 1
+        dirty = condition + level[:, None, None, None] * dirt
+        alpha, weight = self.alphas[t][:, None, None, None], 1 + settings.nodule_weight * mask
+        with torch.autocast(device.type, torch.bfloat16):
+            v = self.network(to_noisy(residual, noise, alpha), dirty, t, mask * known[:, None, None, None], level)
+        error = (v.float() - to_v(residual, noise, alpha)).square() * weight / weight.mean(dim=(1, 2, 3), keepdim=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(error.mean())
+        self.accelerator.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        each, last = error.detach().mean(dim=(1, 2, 3)), t == NUM_STEPS - 1
+        return torch.stack([each.mean(), each[last].sum(), last.sum()]).cpu()
+
+    def _report(self, losses: Tensor, done: float) -> None:
+        total = reduce(losses.to(self.accelerator.device)).cpu() if self.accelerator.num_processes > 1 else losses
+        mean = float(total[0]) / REPORT_STEPS / self.accelerator.num_processes
+        terminal = float(total[1] / total[2].clamp(min=1))
+        if self.log is not None:
+            self.log.write(self.state, mean, terminal)
+            self.progress(
+                f"step {self.state.step}, {100 * done:.1f} %, {self.state.elapsed_s / 60:.1f} min, loss {mean:.4f}, "
+                f"at pure noise {terminal:.4f}"
             )
-    write_checkpoint(run_folder, state, dataclasses.asdict(settings))
+            if self.settings.figure_steps and self.state.step % self.settings.figure_steps == 0:
+                self.log.draw(self.state, self.scale, self.accelerator.device)
+
+    def _save(self) -> None:
+        if self.log is not None:
+            write_checkpoint(self.run_folder, self.state, dataclasses.asdict(self.settings))
 
 
-def _fraction(state: TrainState, settings: TrainDdpmHqSettings) -> float:
-    return state.step / settings.steps if settings.steps else state.elapsed_s / (60 * settings.minutes)
+def _draw_noise(seeds: Sequence[int], shape: Sequence[int], settings: TrainDdpmHqSettings) -> tuple[Tensor, ...]:
+    """Return noise and condition noise, ``[batch, 1, H, W]``; time step, condition level, and whether the nodule map
+    is known, ``[batch]``; each crop's from its own seed.
+    """
+    drawn = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        fields = torch.randn(2, 1, *shape, generator=generator)
+        terminal, level, known = torch.rand(3, generator=generator).tolist()
+        drawn_t = int(torch.randint(NUM_STEPS, (), generator=generator))
+        t = NUM_STEPS - 1 if terminal < settings.terminal_share else drawn_t
+        # Squared: most inputs are nearly clean, as at run time. Twice, because the input is in -1..1.
+        drawn.append((fields, t, 2 * settings.condition_noise * level**2, known < settings.nodule_map_share))
+    fields = torch.stack([item[0] for item in drawn])
+    columns = [torch.tensor([item[i] for item in drawn]) for i in (1, 2, 3)]
+    return fields[:, 0], fields[:, 1], columns[0], columns[1], columns[2]
+
+
+def crop_at(fraction: float, settings: TrainDdpmHqSettings) -> tuple[int, int]:
+    """Return side and number of the crops at a fraction of the run: few large ones at its end, of equal area."""
+    if not settings.late_crop_px or fraction < 1 - settings.late_fraction:
+        return settings.crop_px, settings.batch_size
+    share = (settings.crop_px / settings.late_crop_px) ** 2
+    return settings.late_crop_px, max(1, round(settings.batch_size * share))
 
 
 def rate_at(fraction: float, settings: TrainDdpmHqSettings) -> float:
@@ -97,83 +210,20 @@ def rate_at(fraction: float, settings: TrainDdpmHqSettings) -> float:
     return max(min(up, down, 1.0), 1e-3)
 
 
-def train_step(
-    state: TrainState, batch: Sequence[Crop], alphas: Tensor, scale: ResidualScale, settings: TrainDdpmHqSettings,
-    device: str,
-) -> Tensor:  # fmt: skip
-    """Do one step; return the loss over the batch and over its part at pure noise, ``[2]``."""
-    clean, worse, mask = (torch.stack([getattr(crop, name) for crop in batch])[:, None].to(device)
-                          for name in ("clean", "degraded", "mask"))  # fmt: skip
-    generator = torch.Generator().manual_seed(make_seed(settings.seed, "noise", str(state.step)) % 2**63)
-    t = torch.randint(0, NUM_STEPS, (len(batch),), generator=generator)
-    forced = max(1, round(settings.terminal_share * len(batch))) if settings.terminal_share else 0
-    t[:forced] = NUM_STEPS - 1
-    noise = torch.randn(clean.shape, generator=generator).to(device)
-    residual, condition = scale.scale(2 * (clean - worse)), 2 * worse - 1
-    alpha = alphas[t.to(device)][:, None, None, None]
-    weight = 1 + settings.nodule_weight * mask
-    with torch.autocast(torch.device(device).type, torch.bfloat16):
-        v = state.model(to_noisy(residual, noise, alpha), condition, t.to(device))
-    error = (v.float() - to_v(residual, noise, alpha)).square() * weight / weight.mean(dim=(1, 2, 3), keepdim=True)
-    loss = error.mean()
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm)
-    state.optimizer.step()
-    return torch.tensor([loss.item(), error[:forced].mean().item() if forced else 0.0])
+def draw_numbered(pool: PairPool, step: int, index: int, size_px: int, settings: TrainDdpmHqSettings) -> Crop:
+    """Draw one crop of one step from the two numbers alone."""
+    return pool.draw(make_rng(make_seed(settings.seed, "crops", str(step), str(index))), size_px)
 
 
-def draw_batch(stacks: Sequence[Tensor], step: int, settings: TrainDdpmHqSettings) -> list[Crop]:
-    """Draw the crops of one step from its number alone."""
-    rng = make_rng(make_seed(settings.seed, "crops", str(step)))
-    picked = rng.integers(len(stacks), size=settings.batch_size)
-    return [draw_crop(stacks[index], rng, settings.crop_px, settings.nodule_share) for index in picked]
-
-
-def measure_scale(state: TrainState, stacks: Sequence[Tensor], settings: TrainDdpmHqSettings) -> None:
+def measure_scale(state: TrainState, pool: PairPool, settings: TrainDdpmHqSettings) -> None:
     """Set the scales of the residual's and the condition's Haar bands from some hundred crops."""
-    few = dataclasses.replace(settings, batch_size=settings.scale_crops)
-    crops = draw_batch(stacks, -1, few)
+    crops = [draw_numbered(pool, -1, index, settings.crop_px, settings) for index in range(settings.scale_crops)]
     clean, worse = (torch.stack([getattr(crop, name) for crop in crops])[:, None] for name in ("clean", "degraded"))
     state.deviations = measure_deviations(2 * (clean - worse))
     state.model.condition_scale.copy_(measure_magnitudes(2 * worse - 1))
-    state.average["condition_scale"].copy_(state.model.condition_scale)
+    state.average = {name: value.detach().float().clone() for name, value in state.model.state_dict().items()}
 
 
-def load_stacks(
-    rows: Sequence[FilmRow], settings: TrainDdpmHqSettings, progress: Callable[[str], None]
-) -> list[Tensor]:
-    """Load the training films with least noise, each with its smooth bases."""
-    films = [load_film(row) for row in rows if row.split == "train"]
-    if not films:
-        raise DrrxError(
-            where="the table of radiographs", found=f"{len(rows)} usable rows, none for training",
-            needed="at least one patient in the training split", hint="Give more radiographs.",
-        )  # fmt: skip
-    order = sorted(range(len(films)), key=lambda index: measure_noise(films[index]))
-    kept = sorted(order[: max(1, round(settings.quiet_share * len(films)))])
-    kept = kept[: settings.max_films] if settings.max_films else kept
-    progress(f"keep {len(kept)} of {len(films)} training films")
-    return [stack_film(films[index]) for index in kept]
-
-
-def export_weights(path: Path, state: TrainState, settings: TrainDdpmHqSettings, facts: dict[str, Any]) -> str:
-    """Write the averaged weights for inference: float16, norms and one-dimensional tensors float32; return the hash."""
-    config = {
-        "kind": KIND, "network": state.model.config, "deviations": list(state.deviations),
-        "snr_shift": settings.snr_shift, "training": facts,
-    }  # fmt: skip
-    tensors = {name: value.half() if value.ndim > 1 else value.float() for name, value in state.average.items()}
-    return write_weights(path, tensors, config)
-
-
-def describe_run(rows: Sequence[FilmRow], state: TrainState, settings: TrainDdpmHqSettings) -> dict[str, Any]:
-    """Return what the model card needs: settings, stages, crops seen, minutes, splits by patient, licences."""
-    ends = [stage["first_step"] for stage in state.stages[1:]] + [state.step]
-    crops = [(end - stage["first_step"]) * stage["batch_size"] for stage, end in zip(state.stages, ends, strict=True)]
-    splits = {name: sorted({row.patient for row in rows if row.split == name}) for name in ("train", "val", "test")}
-    return {
-        "settings": dataclasses.asdict(settings), "steps": state.step, "stages": state.stages, "crops": sum(crops),
-        "minutes": round(state.elapsed_s / 60, 1), "patients": splits,
-        "licences": sorted({row.licence for row in rows if row.split == "train"}),
-    }  # fmt: skip
+def count_parameters(model: torch.nn.Module) -> int:
+    """Return the number of trained values."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -36,6 +36,11 @@ class TrainState:
                 self.average[name].lerp_(value.float(), 1 - decay)
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether a run can be gone on with."""
+    return (folder / CHECKPOINT).is_file() and (folder / STATE).is_file()
+
+
 def write_checkpoint(folder: Path, state: TrainState, settings: dict[str, Any]) -> None:
     """Write everything needed to go on as if never stopped."""
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}

@@ -50,7 +50,9 @@ class MunitState:
 def make_state(settings: TrainMunitLqSettings, device: str = "cpu") -> MunitState:
     """Return a new run's state; its weights come from the seed."""
     torch.manual_seed(make_seed(settings.seed, "munit") % 2**63)
-    films, drrs = (Domain(settings).to(device=device, memory_format=torch.channels_last) for _ in range(2))  # type: ignore[call-overload]
+    films = Domain(settings).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Equal at the start: a content code then means the same in both domains, and translation begins as a copy.
+    drrs = copy.deepcopy(films)
     critics = [*films.critic.parameters(), *drrs.critic.parameters()]
     known = {id(parameter) for parameter in critics}
     others = [p for domain in (films, drrs) for p in domain.parameters() if id(p) not in known]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from drrx.diffusion.residual import ResidualScale
 from drrx.diffusion.sample import draw_noise, sample_residual
+from drrx.errors import DrrxError
 from drrx.io.image import write_picture
 from drrx.pairs.pool import PairPool
 from drrx.seeds import make_rng, make_seed
@@ -28,9 +29,7 @@ class TrainLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.board: Any = None
         if settings.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board = SummaryWriter(folder / "tensorboard")
+            self.board = _open_board(folder / "tensorboard")
 
     def write(self, state: TrainState, loss: float, terminal: float) -> None:
         """Add the mean losses since the last line."""
@@ -83,6 +82,17 @@ class TrainLog:
                 stream.write(f"{state.step},{state.elapsed_s / 60:.2f},{name},{value:.5f}\n")
         for name, value in values.items() if self.board else ():
             self.board.add_scalar(name, value, state.step)
+
+
+def _open_board(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise DrrxError(
+            where="train-ddpm-hq tensorboard", found=str(error), needed="the package tensorboard",
+            hint="pip install tensorboard, or leave --tensorboard out: log.csv holds the same numbers.",
+        ) from error  # fmt: skip
+    return SummaryWriter(folder)
 
 
 def _psnr(images: list[list[NDArray[np.float32]]]) -> float:

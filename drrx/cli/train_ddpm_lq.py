@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
     settings = make_settings(TrainDdpmLqSettings, vars(args), "train-ddpm-lq")
     rows = read_drrs(args.drrs, args.exclude)
-    domain = load_domain(rows)
+    domain = load_domain(rows, settings)
     show = make_figure(args.images, domain, args.run_folder / "samples.png")
 
     def save(state: "TrainState") -> None:
@@ -72,7 +72,8 @@ def make_figure(index: Path | None, domain: "Domain", path: Path) -> Callable[[P
 
     def show(weights: Path) -> None:
         model = load_ddpm_lq(weights)
-        height, width = (max(image.shape[axis] for image in (*images, *domain.images)) for axis in (0, 1))
+        sizes = [image.shape for image in images] + [image.shape for image in domain.images]
+        height, width = np.max(sizes, axis=0)
         lines = []
         for seed, image in enumerate(images):
             other = domain.images[seed * len(domain.images) // len(images)].astype(np.float32)

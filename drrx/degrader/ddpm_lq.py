@@ -14,7 +14,7 @@ from drrx.diffusion.residual import ResidualScale
 from drrx.diffusion.weights import read_weights
 from drrx.errors import DrrxError
 from drrx.nets.unet import HaarUnet
-from drrx.pairs.structure import StructureMap
+from drrx.pairs.structure import StructureMap, ToneCurve
 from drrx.seeds import make_rng, make_seed
 
 KIND = "ddpm_lq"
@@ -27,8 +27,10 @@ class DdpmLq:
 
     sampler: ConditionalSampler
     structure: StructureMap
+    curve: ToneCurve
     windows: tuple[tuple[float, float], ...]
     steps: int
+    alpha: float
     sha256: str
     name: str = KIND
 
@@ -49,9 +51,10 @@ class DdpmLq:
 
     def draw(self, half: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
         """Return the windowed copy, 0..1, of a windowed film at half resolution, float32 ``[row, column]``."""
-        condition = torch.from_numpy(self.structure.make(half))[None, None]
-        drawn = self.sampler.draw(condition, make_seed(seed, "noise"), self.steps)
-        return ((drawn + 1) / 2)[0, 0].numpy()
+        structure = self.structure.make(half)
+        condition, noise_seed = torch.from_numpy(structure)[None, None], make_seed(seed, "noise")
+        drawn = self.sampler.draw(condition, noise_seed, self.steps, self.alpha)
+        return np.asarray((drawn[0, 0].numpy() + self.curve.apply(structure) + 1) / 2, dtype=np.float32)
 
 
 def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
@@ -67,7 +70,7 @@ def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
         config = weights.config
         network = HaarUnet(**config["network"])
         network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-        structure = StructureMap(**config["structure"])
+        structure, curve = StructureMap(**config["structure"]), ToneCurve(tuple(config["tone_curve"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DrrxError(
             where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
@@ -77,7 +80,7 @@ def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
     scale = ResidualScale(config["deviations"])
     sampler = ConditionalSampler(network, scale, float(config["snr_shift"]), torch.device(device))
     windows = tuple((float(low), float(high)) for low, high in config["windows"])
-    return DdpmLq(sampler, structure, windows, int(config["steps"]), weights.sha256)
+    return DdpmLq(sampler, structure, curve, windows, int(config["steps"]), float(config["alpha"]), weights.sha256)
 
 
 def _resize(values: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:

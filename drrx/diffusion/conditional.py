@@ -20,7 +20,7 @@ class ConditionalSampler:
     snr_shift: float
     device: torch.device
 
-    def draw(self, condition: Tensor, seed: int, steps: int) -> Tensor:
+    def draw(self, condition: Tensor, seed: int, steps: int, alpha: float = 1.0) -> Tensor:
         """Return one image per condition, float32 ``[1, 1, H, W]`` on the CPU, by ``steps`` DDIM steps (eta 0).
 
         Parameters
@@ -31,6 +31,8 @@ class ConditionalSampler:
             Seed of the noise; the noise of an image does not depend on its condition.
         steps
             Calls of the network.
+        alpha
+            Share of the sample; the rest is the posterior mean, which the first call gives for free.
         """
         height, width = condition.shape[-2:]
         padded = pad_reflect(condition, (0, -width % FACTOR, 0, -height % FACTOR)).to(self.device)
@@ -38,7 +40,7 @@ class ConditionalSampler:
 
         def denoise(noisy: Tensor, t: Tensor) -> Tensor:
             with torch.inference_mode():
-                return self.network(noisy, padded, t)  # type: ignore[no-any-return]
+                return self.network(noisy, padded, t)
 
-        _, sample = sample_residual(denoise, noise, solver="ddim", steps=steps, snr_shift=self.snr_shift)
-        return self.scale.unscale(sample)[..., :height, :width].cpu()
+        mean, sample = sample_residual(denoise, noise, solver="ddim", steps=steps, snr_shift=self.snr_shift)
+        return self.scale.unscale(mean + alpha * (sample - mean))[..., :height, :width].cpu()

@@ -8,6 +8,7 @@ detail of 2-16 px stays with its local strength divided out. What still differs 
 training: see ``disguise``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.nn import functional
 Image = NDArray[np.float32]
 NUM_LEVELS = 4096
 THIN = 8
+TONES = np.linspace(-1.0, 1.0, 17)
 KNOT_WAVELENGTHS_PX = (2.0, 4.0, 8.0, 16.0, 48.0, 150.0)
 
 
@@ -48,6 +50,33 @@ class StructureMap:
         strength = np.sqrt(_smooth_wide(np.minimum(band**2, 9 * usual**2), self.window_px))
         even = band / (strength + 0.3 * usual)
         return np.asarray(even / np.sqrt(1 + (even / 4) ** 2), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ToneCurve:
+    """The mean DRR value, -1..1, at evenly spaced tones of a map: what a map's smooth part alone foretells.
+
+    DDPM-LQ draws the difference to it, which is some three times weaker than a DRR, and so is what noise its samples
+    keep. It depends on the smooth part of the map only, so it lets nothing past the map.
+    """
+
+    values: tuple[float, ...]
+    sigma_px: float = 8.0
+
+    def apply(self, structure: Image) -> Image:
+        """Return the foretold DRR of a whole map, float32 ``[row, column]``, smooth."""
+        return np.interp(_smooth(structure, self.sigma_px), TONES, self.values).astype(np.float32)
+
+    @classmethod
+    def fit(cls, images: Sequence[Image], maps: Sequence[Image]) -> "ToneCurve":
+        """Return the curve of DRRs (-1..1) and their maps, ``[row, column]`` each."""
+        tones = np.concatenate([_smooth(structure, cls.sigma_px).ravel() for structure in maps])
+        values = np.concatenate([image.ravel() for image in images])
+        nearest = np.abs(tones[:, None] - TONES).argmin(axis=1)
+        counts = np.bincount(nearest, minlength=len(TONES))
+        sums, met = np.bincount(nearest, values, len(TONES)), counts > 0
+        means = np.interp(TONES, TONES[met], sums[met] / counts[met])
+        return cls(tuple(float(mean) for mean in means.round(4)))
 
 
 def equalise(image: Image) -> Image:

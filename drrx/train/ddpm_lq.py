@@ -20,7 +20,7 @@ from drrx.diffusion.weights import write_weights
 from drrx.nets.unet import HaarUnet
 from drrx.pairs.domain import DrrRow, load_drr
 from drrx.pairs.films import PIXEL_MM
-from drrx.pairs.structure import StructureMap, disguise
+from drrx.pairs.structure import TONES, StructureMap, ToneCurve, disguise
 from drrx.seeds import make_rng, make_seed
 from drrx.train.ddpm_lq_settings import TrainDdpmLqSettings
 from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
@@ -30,15 +30,17 @@ KIND = "ddpm_lq"
 HALF_MM = 2 * PIXEL_MM
 REPORT_STEPS = 50
 BANK_SIZE = 64
+FLAT = ToneCurve((0.0,) * len(TONES))
 
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """DRRs at half resolution, windowed to 0..1, with their shares of the draws and their display windows."""
+    """DRRs at half resolution, windowed to 0..1, their shares of the draws, display windows, and tones given maps."""
 
     images: tuple[NDArray[np.float16], ...]
     shares: NDArray[np.float64]
     windows: tuple[tuple[float, float], ...]
+    curve: ToneCurve = FLAT
 
     def draw_view(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw a DRR, mirrored or not, zoomed, and framed like a film: a DRR's body may fill half of its width."""
@@ -51,12 +53,14 @@ class Domain:
         return (view.flip(-1) if rng.random() < 0.5 else view).clamp(0, 1).numpy()
 
 
-def load_domain(rows: Sequence[DrrRow]) -> Domain:
-    """Load DRRs on the grid of 0.84 mm."""
+def load_domain(rows: Sequence[DrrRow], settings: TrainDdpmLqSettings) -> Domain:
+    """Load DRRs on the grid of 0.84 mm, and fit their tone curve."""
     loaded = [load_drr(row, HALF_MM) for row in rows]
     shares = np.array([row.weight for row in rows])
     windows = tuple((round(window.low, 4), round(window.high, 4)) for _, window in loaded)
-    return Domain(tuple(image.astype(np.float16) for image, _ in loaded), shares / shares.sum(), windows)
+    domain = Domain(tuple(image.astype(np.float16) for image, _ in loaded), shares / shares.sum(), windows)
+    images, maps = draw_batch(domain, -2, dataclasses.replace(settings, batch_size=settings.scale_crops))
+    return dataclasses.replace(domain, curve=ToneCurve.fit(list(images[:, 0].numpy()), list(maps[:, 0].numpy())))
 
 
 def train_ddpm_lq(
@@ -160,15 +164,19 @@ def train_step(
 
 
 def draw_batch(domain: Domain, step: int, settings: TrainDdpmLqSettings) -> tuple[Tensor, Tensor]:
-    """Draw the DRR crops (-1..1) of one step and their maps, ``[batch, 1, crop, crop]``, from its number alone.
+    """Draw the DRR crops of one step and their maps, ``[batch, 1, crop, crop]``, from its number alone.
 
-    A map is made on the whole disguised view before crops are cut: its ranks are those of the whole image.
+    A crop is the DRR in -1..1 less what the tone curve foretells. A map is made on the whole disguised view before
+    crops are cut: its ranks are those of the whole image.
     """
     rng = make_rng(make_seed(settings.seed, "views", str(step)))
-    how, images, maps = make_structure(settings), [], []
+    how = make_structure(settings)
+    images: list[NDArray[np.float32]] = []
+    maps: list[NDArray[np.float32]] = []
     while len(images) < settings.batch_size:
         view = domain.draw_view(rng)
-        pair = np.stack([2 * view - 1, how.make(disguise(view, rng))])
+        whole = how.make(disguise(view, rng))
+        pair = np.stack([2 * view - 1 - domain.curve.apply(whole), whole])
         short = [max(0, settings.crop_px - extent) for extent in view.shape]
         pair = np.pad(pair, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
         for _ in range(min(settings.crops_per_view, settings.batch_size - len(images))):
@@ -177,7 +185,7 @@ def draw_batch(domain: Domain, step: int, settings: TrainDdpmLqSettings) -> tupl
             images.append(image)
             maps.append(structure)
     order = rng.permutation(len(images))  # the first of a batch are at pure noise: not always those of one view
-    return tuple(torch.from_numpy(np.stack(part)[order])[:, None] for part in (images, maps))  # type: ignore[return-value]
+    return torch.from_numpy(np.stack(images)[order])[:, None], torch.from_numpy(np.stack(maps)[order])[:, None]
 
 
 def make_structure(settings: TrainDdpmLqSettings) -> StructureMap:
@@ -186,7 +194,7 @@ def make_structure(settings: TrainDdpmLqSettings) -> StructureMap:
 
 
 def measure_scale(state: TrainState, domain: Domain, settings: TrainDdpmLqSettings) -> None:
-    """Set the scales of the Haar bands of DRRs and of their maps from some hundred crops."""
+    """Set the scales of the Haar bands of what is drawn and of the maps from some hundred crops."""
     images, maps = draw_batch(domain, -1, dataclasses.replace(settings, batch_size=settings.scale_crops))
     state.deviations = measure_deviations(images)
     state.model.condition_scale.copy_(measure_magnitudes(maps))
@@ -201,8 +209,8 @@ def export_weights(
     bank = rng.choice(len(domain.windows), BANK_SIZE, p=domain.shares)
     config = {
         "kind": KIND, "network": state.model.config, "deviations": list(state.deviations),
-        "snr_shift": settings.snr_shift, "steps": settings.sample_steps,
-        "structure": dataclasses.asdict(make_structure(settings)),
+        "snr_shift": settings.snr_shift, "steps": settings.sample_steps, "alpha": settings.alpha,
+        "structure": dataclasses.asdict(make_structure(settings)), "tone_curve": list(domain.curve.values),
         "windows": [list(domain.windows[index]) for index in bank], "training": facts,
     }  # fmt: skip
     tensors = {name: value.half() if value.ndim > 1 else value.float() for name, value in state.average.items()}

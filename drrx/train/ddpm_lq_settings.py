@@ -32,5 +32,6 @@ class TrainDdpmLqSettings:
     embedding: int = Field(default=96, ge=4, le=2048, description="length of the time embedding")
     refine: int = Field(default=8, ge=1, le=256, description="channels of the last full-resolution convolution")
     sample_steps: int = Field(default=5, ge=1, le=1000, description="steps by which the trained model draws a copy")
+    alpha: float = Field(default=0.5, ge=0, le=1, description="share of the sample in a copy, the rest is the mean")
     seed: int = Field(default=0, ge=0, description="master seed")
     save_minutes: float = Field(default=3.0, gt=0, description="minutes between checkpoints, each with a figure")

@@ -1,6 +1,6 @@
 import argparse
-import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -22,13 +22,26 @@ from tests.restorers import make_restorer
 
 @pytest.mark.parametrize("extent", [1024, 1025, 1500, 4096])
 def test_tiles_cover_overlap_and_join_to_what_was_cut(extent):
-    tiles = cut_tiles(64, extent, 512, 128)
-    field = torch.randn(1, 1, 64, extent)
-    joined = join_tiles([field[..., rows, columns] for rows, columns in tiles], tiles, 64, extent, 128)
+    tiles = cut_tiles(64, extent, 512, 128, 32)
+    field = torch.randn(2, 1, 64, extent)
+    joined = join_tiles([field[..., rows, columns] for rows, columns in tiles], tiles, field, 128)
     assert torch.allclose(joined, field, atol=1e-5)
+    assert len(tiles) == math.ceil((extent - 128) / (512 - 128))
     for (_, left), (_, right) in itertools.pairwise(tiles):
         assert left.stop - right.start >= 128
         assert right.start % 32 == 0
+        assert left.stop - left.start <= 512
+
+
+def test_a_tile_does_not_count_at_its_rim():
+    tiles = cut_tiles(64, 1024, 640, 256, 32)
+    parts = [torch.full((1, 1, 64, columns.stop - columns.start), float(i)) for i, (_, columns) in enumerate(tiles)]
+    joined = join_tiles(parts, tiles, torch.zeros(1, 1, 64, 1024), 256)[0, 0, 0]
+    left, right = (columns for _, columns in tiles)
+    assert (joined[: right.start + 64] == 0).all()
+    assert (joined[left.stop - 64 :] == 1).all()
+    assert (joined.diff() >= 0).all()
+    assert joined.diff().max() < 0.02
 
 
 @pytest.mark.parametrize("mode", ["mean", "sample", "blend"])
@@ -62,38 +75,47 @@ def test_seed_matters_for_samples_and_alpha_goes_from_mean_to_sample():
 
     assert not np.array_equal(restore(0, mode="sample"), restore(1, mode="sample"))
     assert np.allclose(restore(mode="blend", alpha=0.0), restore(mode="mean"), atol=1e-6)
-    assert np.array_equal(restore(mode="blend", alpha=1.0), restore(mode="sample"))
+    assert np.allclose(restore(mode="blend", alpha=1.0), restore(mode="sample"), atol=1e-6)
 
 
-def test_a_variant_with_its_twins_window_and_seed_differs_near_the_nodule_only():
-    twin = make_film(0, 300, 600)
-    variant = twin.copy()
-    variant[130:160, 40:70] += 0.05
-    window = measure_window(twin)
-    settings = RestoreCxrSettings(steps=2)
-    out = restore_cxr([twin, variant], make_restorer(), settings, [7, 7], windows=[window, window])
-    change = np.abs(out[1] - out[0])
-    assert change[:, :120].max() > 0.01
-    assert change[:, 300:].max() < 1e-6
-
-
-def test_large_images_are_thinned_and_tiled_images_have_no_seam():
+def test_large_images_are_thinned_and_keep_their_size():
     image = make_film(0, 700, 900)
-    restorer = make_restorer()
-    thin = restore_cxr([image], restorer, RestoreCxrSettings(mode="mean", field_mm=200.0), [0])[0]
-    assert thin.shape == image.shape
-    whole = restore_cxr([image], restorer, RestoreCxrSettings(mode="mean", tile_px=1024), [0])[0]
-    tiled = restore_cxr([image], restorer, RestoreCxrSettings(mode="mean", tile_px=512), [0])[0]
-    assert np.abs(whole - tiled).max() < 2e-3
+    settings = RestoreCxrSettings(mode="mean", field_mm=200.0)
+    assert restore_cxr([image], make_restorer(), settings, [0])[0].shape == image.shape
 
 
-def test_locked_tones_keep_the_coarse_image():
-    image, restorer = make_film(0), make_restorer()
-    settings = RestoreCxrSettings(mode="mean", tone="input", lock_sigma_px=8.0)
-    locked = restore_cxr([image], restorer, settings, [0])[0]
-    free = restore_cxr([image], restorer, dataclasses.replace(settings, lock_sigma_px=0.0), [0])[0]
-    coarse = [ndimage.gaussian_filter(x, 24)[50:-50, 50:-50] for x in (image, locked, free)]
-    assert np.abs(coarse[1] - coarse[0]).mean() < 0.3 * np.abs(coarse[2] - coarse[0]).mean()
+@pytest.mark.parametrize("mode", ["mean", "blend"])
+def test_a_tiled_image_equals_the_whole_and_has_no_seam(mode):
+    """A tile border is one column: a seam would stand out of the difference to the whole in its gradient."""
+    image, restorer = make_film(0, 400, 900), make_restorer()
+    whole, tiled = (
+        restore_cxr([image], restorer, RestoreCxrSettings(mode=mode, steps=3, tile_px=tile, overlap_px=128), [0])[0]
+        for tile in (1024, 384)
+    )
+    assert np.abs(whole - tiled).max() < 1e-3
+    assert np.abs(np.diff(tiled - whole)).max() < 1e-4
+
+
+def test_a_batch_of_the_network_changes_less_than_the_stated_tolerance():
+    images = [make_film(0), make_film(1), make_film(2, 257, 259), make_film(3)]
+    one, many = (
+        restore_cxr(images, make_restorer(), RestoreCxrSettings(steps=2, batch_size=size), [1, 2, 3, 4])
+        for size in (1, 3)
+    )
+    assert max(np.abs(a - b).max() for a, b in zip(one, many, strict=True)) < 1e-4
+
+
+def test_high_quality_has_no_pattern_of_the_networks_grid():
+    """Random weights make a pattern of 4 px on a flat image; the mean over a shift of 2 px takes its odd waves away."""
+    image = np.full((256, 256), 0.5, np.float32)
+    image[:64] = 0.2
+    patterns = []
+    for quality in ("normal", "high"):
+        settings = RestoreCxrSettings(mode="mean", quality=quality, tone="full")
+        flat = restore_cxr([image], make_restorer(), settings, [0])[0][128:224, 64:160]
+        waves = np.abs(np.fft.fft2(flat - flat.mean()))[::24, ::24]
+        patterns.append(waves[[0, 1, 1, 2], [1, 0, 2, 1]])
+    assert patterns[1].max() < 0.01 * patterns[0].max()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from drrx.pairs.degrade import degrade, draw_degradation
 from drrx.pairs.films import FilmRow, load_film, stack_film
 from drrx.pairs.window import measure_window
 from drrx.restorer.model import Restorer
-from drrx.restorer.restore import restore_cxr
 from drrx.restorer.settings import RestoreCxrSettings
+from drrx.restorer.twin import restore_twin
 from drrx.seeds import make_rng, make_seed
 
 PERCENTS = (5.0, 50.0, 95.0)
@@ -42,7 +42,8 @@ def _measure(
     how = draw_degradation(rng, "physics")
     inputs = [degrade(stack_film(np.asarray(image)), how).numpy() for image in (film, film + blob)]
     window = measure_window(inputs[0])
-    outputs = restore_cxr(inputs, restorer, settings, [seed] * 2, windows=[window] * 2)
+    twin = restore_twin(inputs[0], restorer, settings, seed)
+    outputs = twin.restored.image, twin.restore_variant(inputs[1])
     change_in = window.apply(inputs[1]) - window.apply(inputs[0])
     change_out = outputs[1] - outputs[0]
     wide = mask | (np.abs(change_in) > 0.1 * np.abs(change_in).max())

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from drrx.diffusion.residual import ResidualScale
 from drrx.diffusion.weights import read_weights
@@ -24,12 +23,6 @@ class Restorer:
     snr_shift: float
     sha256: str
     device: torch.device
-
-    def denoise(self, noisy: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """Return v, float32 ``[batch, 1, H, W]``, one image at a time: the batch never changes an image."""
-        with torch.inference_mode():
-            parts = [self.network(noisy[i : i + 1], condition[i : i + 1], t[i : i + 1]) for i in range(len(noisy))]
-        return torch.cat(parts)
 
 
 def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:

@@ -1,8 +1,10 @@
 """Settings of restoration."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from drrx.settings import Field, settings
+
+Gain = Annotated[float, Field(ge=0, le=8)]
 
 
 @settings
@@ -14,8 +16,15 @@ class RestoreCxrSettings:
         description="mean: least error, smoothest; sample: one plausible film, with grain; blend: between both",
     )
     alpha: float = Field(default=0.5, ge=0, le=1, description="share of sample in blend: mean + alpha (sample - mean)")
+    grain: tuple[Gain, Gain, Gain, Gain] = Field(
+        default=(1.0, 1.0, 1.0, 1.0),
+        description="further gain of (sample - mean) in blend, for periods of 2-4, 4-8, 8-16 and 16-32 px",
+    )
     solver: Literal["ddim", "dpmpp"] = Field(default="ddim", description="sampler: DDIM with eta 0, or DPM-Solver++ 2M")
     steps: int = Field(default=5, ge=1, le=1000, description="network calls per sample (mean always takes one)")
+    quality: Literal["normal", "high"] = Field(
+        default="normal", description="high: mean over two shifts against the network's grid, at twice the cost"
+    )
     field_mm: float = Field(
         default=430.0, gt=50, le=1000, description="width of the longer image side on the detector, mm"
     )
@@ -24,12 +33,32 @@ class RestoreCxrSettings:
         description="grey range of the result: open keeps a good range and opens a hazed one; full is always 0..1 of "
         "the window; input is that of the input",
     )
+    low_band: Literal["input", "tone", "free"] = Field(
+        default="tone",
+        description="what is coarser than lock_sigma_px: input keeps it; tone lets the network change its tones by one "
+        "rising curve, but not its structures; free leaves it to the network",
+    )
     lock_sigma_px: float = Field(
-        default=40.0, ge=0, le=512,
-        description="keep tones of the input coarser than this (Gaussian sigma, px of 0.42 mm); 0 = restore them",
+        default=40.0, ge=8, le=512, description="Gaussian sigma that parts the low band, px of 0.42 mm"
+    )
+    nodule_mode: Literal["restored", "additive"] = Field(
+        default="restored",
+        description="restored: every variant through the network; additive: the restored twin plus the nodule's own "
+        "change of the DRR through the local tone gain",
+    )
+    nodule_condition: bool = Field(
+        default=False,
+        description="tell the network where nodules are (one map for twin and variants), if its weights know of it",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of the network; bfloat16 is for CPUs and GPUs with units for it"
+    )
+    batch_size: int = Field(
+        default=1, ge=1, le=256,
+        description="images of one size per network call; 1 keeps an image bit-equal in any company, more is for GPUs",
     )  # fmt: skip
-    tile_px: int = Field(default=1024, ge=256, le=4096, description="tile side, px; a larger image is cut in tiles")
-    overlap_px: int = Field(default=128, ge=32, le=512, description="overlap of tiles, px, blended smoothly")
+    tile_px: int = Field(default=1536, ge=256, le=8192, description="tile side, px; a larger image is cut in tiles")
+    overlap_px: int = Field(default=256, ge=32, le=1024, description="overlap of tiles, px, blended smoothly")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 = as torch has it")
     weights: str = Field(default="", description="weights file (.safetensors); empty = the delivered one")
     device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")

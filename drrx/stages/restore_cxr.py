@@ -1,38 +1,77 @@
 """Stage ``restore_cxr``: every DRR of a case to an enhanced CXR."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from drrx.io.arrays import read_arrays
 from drrx.io.files import write_json
 from drrx.io.image import read_image, write_image
-from drrx.pairs.window import measure_window
 from drrx.restorer.model import Restorer, load_restorer
-from drrx.restorer.restore import restore_cxr
 from drrx.restorer.settings import RestoreCxrSettings
+from drrx.restorer.twin import Twin, restore_twin
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.stages.layout import TWIN, variant_names
 
+TOLD = (
+    "mode",
+    "alpha",
+    "grain",
+    "solver",
+    "steps",
+    "quality",
+    "low_band",
+    "nodule_mode",
+    "nodule_condition",
+    "precision",
+)
+
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``cxr.png`` and ``cxr.json`` of every image, twin and variants with one seed and the twin's window."""
+    """Write ``cxr.png`` and ``cxr.json`` of every image; variants take over the twin's seed, window and tone."""
     settings = make_settings(RestoreCxrSettings, job.settings, "restore_cxr")
     restorer = _load(settings.weights, settings.device)
     products: list[Path] = []
     for view in job.settings["views"]:
-        window = measure_window(read_image(job.folder.image(TWIN, view, "drr.png")))
         seed = make_seed(job.seed, job.row.case, "restore_cxr", view)
-        for variant in variant_names(job.settings["variants"]):
-            drr = read_image(job.folder.image(variant, view, "drr.png"))
-            (cxr,) = restore_cxr([drr], restorer, settings, [seed], windows=[window])
+        drr = read_image(job.folder.image(TWIN, view, "drr.png"))
+        nodules = _map_nodules(job, view, drr.shape) if settings.nodule_condition else None
+        twin = restore_twin(drr, restorer, settings, seed, nodules)
+        for variant, cxr in _restore_all(job, view, twin):
             image, record = (job.folder.image(variant, view, name) for name in ("cxr.png", "cxr.json"))
             write_image(image, cxr)
-            facts = {"seed": seed, "weights_sha256": restorer.sha256, "window": [window.low, window.high]}
-            write_json(record, facts | {"mode": settings.mode, "solver": settings.solver, "steps": settings.steps})
+            write_json(record, _make_record(twin))
             products += [image, record]
     return products
+
+
+def _restore_all(job: CaseJob, view: str, twin: Twin) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    yield TWIN, twin.restored.image
+    for variant in variant_names(job.settings["variants"])[1:]:
+        yield variant, twin.restore_variant(read_image(job.folder.image(variant, view, "drr.png")))
+
+
+def _map_nodules(job: CaseJob, view: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return 1 where a ray meets a nodule of any variant."""
+    total = np.zeros(shape, np.float32)
+    for variant in variant_names(job.settings["variants"]):
+        arrays = read_arrays(job.folder.image(variant, view, "paths.npz"))
+        for name in (key.removesuffix("_path_mm") for key in arrays if key.endswith("_path_mm")):
+            path, row, column = arrays[f"{name}_path_mm"], int(arrays[f"{name}_row"]), int(arrays[f"{name}_column"])
+            part = total[row : row + path.shape[0], column : column + path.shape[1]]
+            np.maximum(part, path > 0, out=part)
+    return total
+
+
+def _make_record(twin: Twin) -> Mapping[str, Any]:
+    facts = {"seed": twin.seed, "weights_sha256": twin.restorer.sha256} | twin.restored.look.to_json()
+    return facts | {name: getattr(twin.settings, name) for name in TOLD}
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,0 +1,81 @@
+"""The tone curve of a restoration: what it did to the tones of structures too coarse to be sharpened."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import isotonic_regression
+
+NUM_BINS, NUM_KNOTS = 64, 9
+MIN_SLOPE = 0.25
+"""A curve that fell flat somewhere would hide what lies there, nodules too."""
+MIN_SPREAD = 0.02
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A rising tone curve through knots: monotone cubic between them (Fritsch and Butland 1984), straight beyond.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Windowed values of the knots; ``inputs`` rise, ``outputs`` with a slope of 0.25 or more.
+    """
+
+    inputs: tuple[float, ...]
+    outputs: tuple[float, ...]
+
+    @cached_property
+    def _curve(self) -> Any:
+        return PchipInterpolator(self.inputs, self.outputs)
+
+    def apply(self, values: Values) -> Values:
+        """Return the curve's values, float32, same shape."""
+        inner = np.clip(values, self.inputs[0], self.inputs[-1])
+        return np.asarray(self._curve(inner) + (values - inner) * self.slope(values), dtype=np.float32)
+
+    def slope(self, values: Values) -> Values:
+        """Return the curve's slope at ``values``, float32, same shape: the gain of a faint structure there."""
+        inner = np.clip(values, self.inputs[0], self.inputs[-1])
+        return np.asarray(self._curve.derivative()(inner), dtype=np.float32)
+
+
+IDENTITY = Tone((0.0, 1.0), (0.0, 1.0))
+
+
+def fit_tone(before: Values, after: Values) -> Tone:
+    """Fit ``after ~ f(before)`` of two smooth images of one shape.
+
+    Medians of ``after`` in 64 bins of equally many pixels, so that a few strange pixels do not matter; a local straight
+    line through them at each of nine even knots; then the nearest curve of slope 0.25 or more (isotonic regression of
+    what is above that slope).
+    """
+    x, y = _bin_medians(before.ravel(), after.ravel())
+    if x[-1] - x[0] < MIN_SPREAD:
+        middle = np.array([-MIN_SPREAD, MIN_SPREAD])
+        return _to_tone(np.median(x) + middle, np.median(y) + middle)
+    knots = np.linspace(x[0], x[-1], NUM_KNOTS)
+    smooth = np.array([_fit_line(x - knot, y, knots[1] - knots[0]) for knot in knots])
+    return _to_tone(knots, isotonic_regression(smooth - MIN_SLOPE * knots).x + MIN_SLOPE * knots)
+
+
+def _to_tone(inputs: NDArray[np.float64], outputs: NDArray[np.float64]) -> Tone:
+    return Tone(tuple(inputs.tolist()), tuple(outputs.tolist()))
+
+
+def _bin_medians(x: Values, y: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    groups = np.array_split(np.argsort(x, kind="stable"), NUM_BINS)
+    medians = [(np.median(x[group]), np.median(y[group])) for group in groups if group.size]
+    return tuple(np.array(medians, dtype=np.float64).T)
+
+
+def _fit_line(x: NDArray[np.float64], y: NDArray[np.float64], step: float) -> float:
+    """Return the value at 0 of a straight line through points weighted by their nearness."""
+    weight = np.exp(-0.5 * (x / (0.5 * step)) ** 2) + 1e-9
+    columns = np.stack([np.ones_like(x), x])
+    moments = (columns * weight) @ columns.T + 1e-9 * weight.sum() * np.eye(2)
+    return float(np.linalg.solve(moments, (columns * weight) @ y)[0])

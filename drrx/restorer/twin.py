@@ -1,0 +1,89 @@
+"""A nodule-free twin and its variants: restored so that away from the nodules nobody can tell them apart."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drrx.errors import DrrxError
+from drrx.pairs.window import measure_window
+from drrx.restorer.model import Restorer
+from drrx.restorer.restore import Image, Restored, check_image, find_changes, finish
+from drrx.restorer.settings import RestoreCxrSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A restored twin and all that its variants need.
+
+    Attributes
+    ----------
+    drr
+        The twin before restoration, display values float32 ``[row, column]``.
+    restored
+        The twin after it, with its look.
+    seed
+        Of the noise, the same for all variants.
+    nodules
+        The map that the network was told, 0..1, or none.
+    """
+
+    drr: Image
+    restored: Restored
+    restorer: Restorer
+    settings: RestoreCxrSettings
+    seed: int
+    nodules: Image | None
+
+    def restore_variant(self, drr: Image) -> Image:
+        """Return a variant's CXR, float32 ``[row, column]``; by ``nodule_mode`` through the network or by addition."""
+        drr = self._check(drr)
+        return self._add(drr) if self.settings.nodule_mode == "additive" else self._restore(drr)
+
+    def _restore(self, drr: Image) -> Image:
+        look = self.restored.look
+        (change,) = find_changes([drr], self.restorer, self.settings, [self.seed], [look.window], self.nodules)
+        return finish(drr, change, look.window, self.settings, look).image
+
+    def _add(self, drr: Image) -> Image:
+        """Add the nodule's own change of the DRR, times what the restoration does to faint changes of that tone."""
+        shown = self.restored.image + self.restored.look.gain(drr.shape) * (drr - self.drr)
+        return np.clip(shown, 0.0, 1.0)
+
+    def _check(self, drr: Image) -> Image:
+        if np.shape(drr) != self.drr.shape:
+            raise DrrxError(
+                where="variant to restore", found=f"shape {np.shape(drr)}", needed=f"the twin's shape {self.drr.shape}",
+                hint="Give the same view of the same case.",
+            )  # fmt: skip
+        return check_image(drr)
+
+
+def restore_twin(
+    drr: Image, restorer: Restorer, settings: RestoreCxrSettings, seed: int, nodules: Image | None = None
+) -> Twin:
+    """Restore a twin; its variants then take over its window, tone curve, low-band correction and noise.
+
+    Parameters
+    ----------
+    drr
+        Display values in 0..1, bone white, float32 ``[row, column]``.
+    restorer, settings, seed
+        As for ``restore_cxr``.
+    nodules
+        Where any variant has a nodule, 0..1, same shape. It is told to the network for the twin and for every variant
+        alike (else the map itself would show in the pixels), if ``nodule_condition`` is set and the weights know of it.
+
+    Raises
+    ------
+    DrrxError
+        As ``restore_cxr``; or ``nodule_condition`` is set and the weights know of no nodules.
+    """
+    drr, window = check_image(drr), measure_window(drr)
+    nodules = nodules if settings.nodule_condition else None
+    if settings.nodule_condition and not restorer.network.guided:
+        raise DrrxError(
+            where="setting nodule_condition", found="weights of a network that takes no nodule map",
+            needed="a guided network", hint="Set nodule_condition to false, or give other weights.",
+        )  # fmt: skip
+    (change,) = find_changes([drr], restorer, settings, [seed], [window], nodules)
+    return Twin(drr, finish(drr, change, window, settings), restorer, settings, seed, nodules)

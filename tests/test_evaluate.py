@@ -1,63 +1,198 @@
+import dataclasses
+import json
+import pickle
+from operator import attrgetter
+
 import numpy as np
 import pytest
-from scipy import ndimage
+from PIL import Image
 
+from drrx.cli.main import main
+from drrx.degrader.model import load_degrader
 from drrx.errors import DrrxError
-from drrx.evaluate.restorer import METHODS, evaluate_restorer, to_markdown
-from drrx.evaluate.scores import bootstrap_mean, score_image
+from drrx.evaluate.evaluate import Bench, choose_films, evaluate_restorer
+from drrx.evaluate.figures import write_figures
+from drrx.evaluate.ledger import Ledger
+from drrx.evaluate.matrix import FilmJob
+from drrx.evaluate.methods import PLAIN, Restoration, System, enlarge_half, find_main, make_methods, open_window
+from drrx.evaluate.pool import map_films
+from drrx.evaluate.report import to_markdown
 from drrx.evaluate.settings import EvaluateRestorerSettings
-from drrx.pairs.degrade import KINDS
-from drrx.pairs.films import read_films
+from drrx.pairs.films import load_film, read_films
+from drrx.restorer.settings import RestoreCxrSettings
+from tests.degraders import FakeDegrader
 from tests.films import make_film, write_films
 from tests.restorers import make_restorer
 
+HOW = RestoreCxrSettings(steps=2)
 
-def test_psnr_is_its_formula_inside_the_border():
+
+def make_system(name, seed=0):
+    return System(name, dataclasses.replace(make_restorer(seed), sha256=f"{seed:064d}"))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    return choose_films(read_films(write_films(tmp_path_factory.mktemp("films"), 9)), "train", 3)
+
+
+def find_box(film):
+    mask = np.zeros(film.shape, bool)
+    mask[60:240, 60:220] = True
+    return mask
+
+
+@pytest.fixture
+def lungs(monkeypatch):
+    """A lung field where made films, which are small and have no lungs, have room for tiles."""
+    monkeypatch.setattr("drrx.evaluate.steps.find_lung_field", find_box)
+
+
+def make_bench(rows, folder, degraders, systems=(), **settings):
+    settings = EvaluateRestorerSettings(**{"parts": ("matrix",), "resamples": 100, "modes": ("blend",)} | settings)
+    systems = systems or (make_system("bicubic", 1), make_system("mixed", 2))
+    return Bench(rows, "train", (), systems, tuple(degraders), settings, HOW, folder)
+
+
+def test_matrix_holds_every_method_on_every_degradation(rows, tmp_path):
+    bench = make_bench(rows, tmp_path, [FakeDegrader(), load_degrader("identity")])
+    part = evaluate_restorer(bench)["matrix"]
+    methods = {*PLAIN, "bicubic mean", "mixed mean", "mixed blend"}
+    assert {kind: set(scores) for kind, scores in part["scores"].items()} == dict.fromkeys(
+        ("munit_lq", "identity"), methods
+    )
+    assert part["scores"]["identity"]["input"]["psnr_db"][0] > 60
+    for name, scores in part["scores"]["munit_lq"].items():
+        for measure, (mean, low, high) in scores.items():
+            assert low <= mean <= high, (name, measure)
+    gain, low, high, p_value = part["gains"]["munit_lq"]["mixed mean"]["psnr_db"]
+    means = [part["scores"]["munit_lq"][name]["psnr_db"][0] for name in ("mixed mean", "bicubic mean")]
+    assert gain == pytest.approx(means[0] - means[1], abs=2e-4)
+    assert low <= gain <= high
+    assert p_value in (0.25, 0.5, 0.75, 1.0)  # all that three patients can give
+    assert (part["films"], part["patients"]) == (3, 3)
+
+
+def test_a_second_run_makes_and_restores_nothing_and_one_more_system_adds_its_own_scores(rows, tmp_path, monkeypatch):
+    degrader = FakeDegrader()
+    first = evaluate_restorer(make_bench(rows, tmp_path, [degrader]))
+    assert degrader.calls == 3
+    called = []
+    restore = Restoration.__call__
+    monkeypatch.setattr(Restoration, "__call__", lambda self, *a: (called.append(self.name), restore(self, *a))[1])
+    assert evaluate_restorer(make_bench(rows, tmp_path, [degrader])) == first
+    assert not called
+    systems = (make_system("bicubic", 1), make_system("mixed", 2), make_system("munit_lq", 3))
+    more = evaluate_restorer(make_bench(rows, tmp_path, [degrader], systems))
+    assert (called, degrader.calls) == (["munit_lq mean"] * 3, 3)
+    for name, scores in first["matrix"]["scores"]["munit_lq"].items():
+        assert more["matrix"]["scores"]["munit_lq"][name] == scores
+    other = FakeDegrader(sha256="cd" * 32)  # other weights
+    evaluate_restorer(make_bench(rows, tmp_path, [other]))
+    assert other.calls == 3
+
+
+def test_processes_share_the_films_in_order_and_a_job_travels_to_them(rows, tmp_path):
+    assert list(map_films(attrgetter("path"), rows, jobs=2, threads=2)) == [row.path for row in rows]
+    settings = EvaluateRestorerSettings(modes=("mean",))
+    methods = make_methods((make_system("mixed"),), settings, HOW)
+    one = FilmJob(methods, (FakeDegrader(),), settings, tmp_path / "one")
+    two = pickle.loads(pickle.dumps(dataclasses.replace(one, folder=tmp_path / "two")))
+    assert one(rows[0]) == two(rows[0])
+
+
+def test_the_ledger_gives_the_same_copy_when_made_and_when_read(tmp_path):
+    film, degrader = make_film(0), FakeDegrader()
+    made, read = (Ledger(tmp_path, film).degrade(degrader, 5) for _ in range(2))
+    assert degrader.calls == 1
+    assert np.array_equal(made, read)
+    assert np.abs(made - degrader.degrade(film, 5)).max() <= 0.5 / 65535 + 1e-7
+    assert not np.array_equal(made, Ledger(tmp_path, film).degrade(degrader, 6))
+    assert not np.array_equal(made, Ledger(tmp_path, make_film(1)).degrade(degrader, 5))
+
+
+def test_plain_methods():
     film = make_film(0)
-    image = film + np.float32(0.1)
-    image[:16] = 0  # outside the score
-    assert score_image(image, film, 16).psnr_db == pytest.approx(20.0, abs=1e-3)
+    assert np.allclose(open_window(0.3 + 0.2 * film), open_window(film), atol=1e-5)
+    wave = 0.5 + 0.4 * np.sin(np.arange(256) * 2 * np.pi / 32)[None] * np.ones((256, 1))
+    fine = 0.5 + 0.4 * np.sin(np.arange(256) * 2 * np.pi / 2.5)[None] * np.ones((256, 1))
+    kept, lost = (
+        np.std(enlarge_half(x.astype(np.float32))[16:-16, 16:-16]) / np.std(open_window(x.astype(np.float32)))
+        for x in (wave, fine)
+    )
+    assert kept > 0.97
+    assert lost < 0.2  # beyond what half the pixels can hold
 
 
-def test_ssim_is_the_paper_formula():
-    # Wang et al. 2004, equation 13, written out.
-    film, image = make_film(1).astype(np.float64), make_film(2).astype(np.float64)
-
-    def mean(x):
-        return ndimage.gaussian_filter(x, 1.5, truncate=3.5)
-
-    mx, my = mean(film), mean(image)
-    vx, vy, vxy = mean(film**2) - mx**2, mean(image**2) - my**2, mean(film * image) - mx * my
-    ssim = (2 * mx * my + 1e-4) * (2 * vxy + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
-    found = score_image(image.astype(np.float32), film.astype(np.float32), 16).ssim
-    assert found == pytest.approx(ssim[16:-16, 16:-16].mean(), abs=1e-4)
+def test_the_main_system_is_delivered_then_mixed_then_the_last():
+    a, b, c = (make_system(name) for name in ("mixed", "delivered", "bicubic"))
+    assert [find_main(systems).name for systems in ((a, b, c), (c, a), (a, c)[1:])] == ["delivered", "mixed", "bicubic"]
+    names = [method.name for method in make_methods((c, a), EvaluateRestorerSettings(), HOW)]
+    assert names[len(PLAIN) :] == ["bicubic mean", "mixed mean", "mixed sample", "mixed blend"]
 
 
-def test_detail_power_of_a_blurred_image_is_below_and_of_itself_zero():
-    film = make_film(3)
-    assert score_image(film, film, 16).detail_db == pytest.approx(0.0, abs=1e-6)
-    assert score_image(ndimage.gaussian_filter(film, 3), film, 16).detail_db < -3
+def test_steps_gives_one_point_per_step_and_alpha(rows, lungs, tmp_path):
+    bench = make_bench(
+        rows, tmp_path, [FakeDegrader()], parts=("steps",), curve_steps=(1, 2), curve_alphas=(0.0, 1.0),
+        curve_degradation="munit_lq", curve_films=2,
+    )  # fmt: skip
+    part = evaluate_restorer(bench)["steps"]
+    assert [point["steps"] for point in part["steps"]] == [1, 2]
+    # All of the sample is the sample of 2 steps; none of it is the mean, which is also the sample of one step.
+    one, two = ({name: point[name] for name in ("psnr_db", "ssim", "noise_db")} for point in part["steps"])
+    none, all_ = ({name: point[name] for name in ("psnr_db", "ssim", "noise_db")} for point in part["alphas"])
+    assert all_ == two
+    assert none == pytest.approx(one, abs=2e-3)
+    assert part["films"] == 2
 
 
-def test_interval_is_over_patients():
-    mean, low, high = bootstrap_mean([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"], 2000)
-    assert (mean, low, high) == (2.0, 1.0, 3.0)
-    mean, low, high = bootstrap_mean([2.0] * 5, list("abcde"), 200)
-    assert mean == low == high == 2.0
-
-
-def test_report_has_every_kind_and_method(tmp_path):
-    rows = read_films(write_films(tmp_path / "x", 8))
-    settings = EvaluateRestorerSettings(max_films=2, steps=2, resamples=100)
-    report = evaluate_restorer(rows, "train", make_restorer(), settings)
-    assert set(report["scores"]) == set(KINDS)
-    assert all(set(methods) == set(METHODS) for methods in report["scores"].values())
-    table = to_markdown(report)
-    assert table.count("\n| ") == 1 + 1 + len(KINDS) * len(METHODS) + 2 + 4
-    assert set(report["nodules"]) == {"gain_film", "gain_input", "correlation", "leakage"}
-    assert evaluate_restorer(rows, "train", make_restorer(), settings) == report
+def test_a_curve_on_a_degradation_that_is_not_tested_is_an_error(rows, tmp_path):
+    bench = make_bench(rows, tmp_path, [FakeDegrader()], parts=("steps",))
+    with pytest.raises(DrrxError, match=r"--curve-degradation: found physics, which is not tested; needed one of"):
+        evaluate_restorer(bench)
 
 
 def test_an_empty_split_is_an_error():
     with pytest.raises(DrrxError, match="found no film in split test"):
-        evaluate_restorer((), "test", make_restorer(), EvaluateRestorerSettings())
+        choose_films((), "test", 0)
+
+
+def test_report_and_figures_show_what_was_measured(rows, lungs, tmp_path):
+    pytest.importorskip("matplotlib")
+    bench = make_bench(
+        rows, tmp_path, [FakeDegrader()], parts=("matrix", "steps", "pictures"), curve_steps=(1, 2), curve_films=2,
+        curve_alphas=(0.0, 1.0), curve_degradation="munit_lq",
+    )  # fmt: skip
+    report = evaluate_restorer(bench)
+    text = to_markdown(report)
+    scores = report["matrix"]["scores"]["munit_lq"]["mixed mean"]
+    cell = f"{scores['psnr_db'][0]:.2f} / {scores['ssim'][0]:.3f} / {scores['ms_ssim'][0]:.3f}"
+    assert f"| mixed mean | {cell} |" in text
+    assert "| *paper, DDPM-HQ* | 27.50 / 0.92 |" in text
+    assert "| +7.42 |" in text
+    assert text.count("\n| 2 |") == 1
+    assert [path.name for path in write_figures(report, tmp_path)] == ["matrix.png", "steps.png"]
+    for name in ("matrix.png", "steps.png", "before_after.png"):
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 100
+
+
+def test_command_measures_a_part_and_keeps_the_others(tmp_path, capsys):
+    index = write_films(tmp_path / "films", 9)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text('{"future": {"kept": 1}}')
+    words = ["--max-films", 1, "--degradations", "bicubic", "--steps", 1, "--modes", "mean", "--threads", 1]
+    words += ["--images", index, "--output", tmp_path / "out", "--split", "train", "--parts", "matrix"]
+    assert main(["evaluate-restorer", *map(str, words)]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["future"] == {"kept": 1}
+    assert set(report["matrix"]["scores"]["bicubic"]) == {*PLAIN, "delivered mean"}
+    assert (tmp_path / "out" / "report.md").read_text() in capsys.readouterr().out + "\n"
+    assert main(["evaluate-restorer", *map(str, words), "--system", "other=no.safetensors"]) == 1
+    assert "no.safetensors" in capsys.readouterr().err
+
+
+def test_films_are_the_reference_as_windowed(rows):
+    film = load_film(rows[0])
+    assert film.min() == 0.0
+    assert film.max() == 1.0

@@ -1,55 +1,71 @@
-"""Scores of one image against its film, and their intervals over patients."""
+"""Scores of images against their film."""
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 
-from drrx.seeds import make_rng
+from drrx.evaluate.similarity import Similarity
+from drrx.evaluate.smooth import make_window, smooth
+
+Image = NDArray[np.float32]
+MIN_ERROR = 1e-12
+FINE, COARSE = make_window(1.0, 16), make_window(4.0, 16)
 
 
 @dataclass(frozen=True)
 class Score:
-    """PSNR in dB, SSIM, and the power of detail (about 3-15 px) against the film's, in dB (0 = as the film)."""
+    """Scores of one image against its film, data range 1.
 
+    ``mse`` and its ``psnr_db``; ``affine_psnr_db``, after the best ``a image + b`` (blind to a linear change of tone);
+    ``ssim``; ``ms_ssim``; ``detail_db``, the power of detail of about 3-15 px against the film's (0 = as the film).
+    """
+
+    mse: float
     psnr_db: float
+    affine_psnr_db: float
     ssim: float
+    ms_ssim: float
     detail_db: float
 
 
-def score_image(image: NDArray[np.float32], film: NDArray[np.float32], border_px: int) -> Score:
-    """Score an image ``[row, column]`` in 0..1 against its film; data range 1, border left out.
-
-    SSIM: Gaussian window of sigma 1.5, population covariance (Wang et al. 2004, equation 13, as scikit-image).
-    """
-    inner = tuple(slice(border_px, extent - border_px) for extent in film.shape)
-    error = float(np.mean((image[inner].astype(np.float64) - film[inner]) ** 2))
-    _, map_ = structural_similarity(
-        image, film, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
-    )
-    power = [float(np.var(_detail(values)[inner])) for values in (image, film)]
-    return Score(
-        -10 * np.log10(max(error, 1e-12)), float(np.mean(map_[inner])),
-        10 * float(np.log10(max(power[0], 1e-12) / max(power[1], 1e-12))),
-    )  # fmt: skip
+MEASURES = tuple(field.name for field in dataclasses.fields(Score))
 
 
-def _detail(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    fine, coarse = (ndimage.gaussian_filter(values, sigma) for sigma in (1.0, 4.0))
-    return np.asarray(fine - coarse)
+class Scorer:
+    """Score images against one film ``[row, column]`` in 0..1; a border is left out."""
+
+    def __init__(self, film: Image, border_px: int) -> None:
+        self.border_px = border_px
+        self.inner = tuple(slice(border_px, extent - border_px) for extent in film.shape)
+        self.film = film[self.inner].astype(np.float64)
+        self.similarity = Similarity(film, border_px)
+        self.detail = _measure_detail(film, border_px)
+
+    def score(self, image: Image) -> Score:
+        """Return the scores of an image of the film's shape."""
+        values = image[self.inner].astype(np.float64)
+        error = float(np.mean((values - self.film) ** 2))
+        detail = _measure_detail(image, self.border_px) / self.detail
+        ssim, ms_ssim = self.similarity.measure(image)
+        return Score(
+            error, to_psnr(error), to_psnr(_fit_tone(values, self.film)), ssim, ms_ssim, 10 * float(np.log10(detail))
+        )
 
 
-def bootstrap_mean(
-    values: Sequence[float], patients: Sequence[str], resamples: int, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval over patients (percentile bootstrap of whole patients)."""
-    names = sorted(set(patients))
-    sums = np.array([sum(v for v, p in zip(values, patients, strict=True) if p == name) for name in names])
-    counts = np.array([list(patients).count(name) for name in names])
-    drawn = make_rng(seed).integers(len(names), size=(resamples, len(names)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(np.mean(values)), float(low), float(high)
+def to_psnr(mse: float) -> float:
+    """Return PSNR in dB at data range 1; errors below 1e-12 count as 1e-12."""
+    return -10 * float(np.log10(max(mse, MIN_ERROR)))
+
+
+def _fit_tone(values: NDArray[np.float64], film: NDArray[np.float64]) -> float:
+    """Return the mean squared error that the best linear change of tone leaves: what regression does not explain."""
+    one, two = values - values.mean(), film - film.mean()
+    return float(np.mean(two**2) - np.mean(one * two) ** 2 / max(float(np.mean(one**2)), MIN_ERROR))
+
+
+def _measure_detail(image: Image, border_px: int) -> float:
+    detail = smooth(image, FINE) - smooth(image, COARSE)
+    border = max(border_px - len(FINE) // 2, 0)
+    return max(float(np.var(detail[border : detail.shape[0] - border, border : detail.shape[1] - border])), MIN_ERROR)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from drrx.diffusion.conditional import ConditionalSampler
 from drrx.diffusion.residual import ResidualScale
-from drrx.diffusion.weights import read_weights
+from drrx.diffusion.weights import Weights, read_weights
 from drrx.errors import DrrxError
 from drrx.nets.unet import HaarUnet
 from drrx.pairs.structure import StructureMap, ToneCurve
@@ -67,20 +67,25 @@ def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
     """
     weights = read_weights(path or DELIVERED, KIND)
     try:
-        config = weights.config
-        network = HaarUnet(**config["network"])
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-        structure, curve = StructureMap(**config["structure"]), ToneCurve(tuple(config["tone_curve"]))
+        return _build(weights, torch.device(device))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DrrxError(
             where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
             needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
         ) from error  # fmt: skip
+
+
+def _build(weights: Weights, device: torch.device) -> DdpmLq:
+    config = weights.config
+    network = HaarUnet(**config["network"])
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    scale = ResidualScale(config["deviations"])
-    sampler = ConditionalSampler(network, scale, float(config["snr_shift"]), torch.device(device))
-    windows = tuple((float(low), float(high)) for low, high in config["windows"])
-    return DdpmLq(sampler, structure, curve, windows, int(config["steps"]), float(config["alpha"]), weights.sha256)
+    return DdpmLq(
+        ConditionalSampler(network, ResidualScale(config["deviations"]), float(config["snr_shift"]), device),
+        StructureMap(**config["structure"]), ToneCurve(tuple(config["tone_curve"])),
+        tuple((float(low), float(high)) for low, high in config["windows"]), int(config["steps"]),
+        float(config["alpha"]), weights.sha256,
+    )  # fmt: skip
 
 
 def _resize(values: Tensor, size: list[int] | tuple[int, ...]) -> Tensor:

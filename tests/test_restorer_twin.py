@@ -33,12 +33,12 @@ def make_pair(seed=0, height=300, width=600):
 def test_the_fit_finds_a_known_curve_despite_strange_pixels():
     rng = np.random.default_rng(0)
     before = rng.random((200, 200)).astype(np.float32)
-    after = before**2 + 0.3 * before + 0.01 * rng.normal(size=before.shape)
+    after = 0.6 * before**2 + 0.4 * before + 0.01 * rng.normal(size=before.shape)
     after[:20] = 1.0
     tone = fit_tone(before, after.astype(np.float32))
     x = np.linspace(0.1, 0.95, 50, dtype=np.float32)
-    assert np.abs(tone.apply(x) - (x**2 + 0.3 * x)).max() < 0.02
-    assert np.abs(tone.slope(x) - (2 * x + 0.3)).mean() < 0.15
+    assert np.abs(tone.apply(x) - (0.6 * x**2 + 0.4 * x)).max() < 0.02
+    assert np.abs(tone.slope(x) - (1.2 * x + 0.4)).mean() < 0.15
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,9 +53,12 @@ def test_a_curve_rises_everywhere_whatever_it_was_fitted_to(seed):
     assert np.abs(numeric - tone.slope(x))[1:-1].max() < 0.05 * max(1.0, knots.max())
 
 
-def test_flat_images_are_shifted_and_the_identity_is_one():
-    tone = fit_tone(np.full((30, 30), 0.4, np.float32), np.full((30, 30), 0.6, np.float32))
-    assert tone.apply(np.float32([0.3, 0.4])) == pytest.approx([0.5, 0.6], abs=1e-6)
+def test_black_stays_black_and_white_white_and_the_identity_is_one():
+    grey = np.linspace(0, 1, 900, dtype=np.float32).reshape(30, 30)
+    assert fit_tone(grey, 0.1 + 0.8 * grey).apply(np.float32([0, 1])) == pytest.approx([0, 1])
+    assert fit_tone(grey, 0.1 + 0.8 * grey).apply(np.float32([0.5, 0.75])) == pytest.approx([0.5, 0.7], abs=0.01)
+    flat = np.full((30, 30), 0.4, np.float32)
+    assert 0 < fit_tone(flat, flat + 0.2).apply(np.float32([0.4]))[0] < 1
     x = np.linspace(-1, 2, 9, dtype=np.float32)
     assert IDENTITY.apply(x) == pytest.approx(x)
     assert (IDENTITY.slope(x) == 1).all()

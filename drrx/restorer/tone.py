@@ -12,7 +12,6 @@ from scipy.optimize import isotonic_regression
 NUM_BINS, NUM_KNOTS = 64, 9
 MIN_SLOPE = 0.25
 """A curve that fell flat somewhere would hide what lies there, nodules too."""
-MIN_SPREAD = 0.02
 Values = NDArray[np.float32]
 
 
@@ -48,23 +47,21 @@ IDENTITY = Tone((0.0, 1.0), (0.0, 1.0))
 
 
 def fit_tone(before: Values, after: Values) -> Tone:
-    """Fit ``after ~ f(before)`` of two smooth images of one shape.
+    """Fit ``after ~ f(before)`` of two smooth images of one shape, windowed values, with f(0) = 0 and f(1) = 1.
 
-    Medians of ``after`` in 64 bins of equally many pixels, so that a few strange pixels do not matter; a local straight
-    line through them at each of nine even knots; then the nearest curve of slope 0.25 or more (isotonic regression of
-    what is above that slope).
+    Input and film are windowed by the same percentiles, and a rising curve moves no percentile: so black and white are
+    known, and a network that makes black grey, as it does where it is unsure, is not followed. Between them: medians of
+    ``after`` in 64 bins of equally many pixels, so that a few strange pixels do not matter; a local straight line
+    through them at each of nine even knots; then the nearest curve of slope 0.25 or more (isotonic regression of what
+    is above that slope).
     """
     x, y = _bin_medians(before.ravel(), after.ravel())
-    if x[-1] - x[0] < MIN_SPREAD:
-        middle = np.array([-MIN_SPREAD, MIN_SPREAD])
-        return _to_tone(np.median(x) + middle, np.median(y) + middle)
-    knots = np.linspace(x[0], x[-1], NUM_KNOTS)
-    smooth = np.array([_fit_line(x - knot, y, knots[1] - knots[0]) for knot in knots])
-    return _to_tone(knots, isotonic_regression(smooth - MIN_SLOPE * knots).x + MIN_SLOPE * knots)
-
-
-def _to_tone(inputs: NDArray[np.float64], outputs: NDArray[np.float64]) -> Tone:
-    return Tone(tuple(inputs.tolist()), tuple(outputs.tolist()))
+    knots = np.linspace(0.0, 1.0, NUM_KNOTS)
+    smooth = np.array([_fit_line(x - knot, y, knots[1]) for knot in knots])
+    above = np.clip(smooth - MIN_SLOPE * knots, 0.0, 1.0 - MIN_SLOPE)
+    above[[0, -1]] = 0.0, 1.0 - MIN_SLOPE
+    outputs = isotonic_regression(above).x + MIN_SLOPE * knots
+    return Tone(tuple(knots.tolist()), tuple(outputs.tolist()))
 
 
 def _bin_medians(x: Values, y: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

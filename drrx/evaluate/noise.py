@@ -1,0 +1,191 @@
+"""Noise of the lung field: power in octaves of spatial frequency, against real films; grid peaks; the blend that fits.
+
+The noise power spectrum of a tile is the periodogram of its detrended, tapered values (IEC 62220-1 takes off a
+second-order surface, too). Medians over tiles are taken, so that tiles with ribs and large vessels weigh little.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drrx.errors import DrrxError
+from drrx.evaluate.lung_field import find_lung_field
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Powers = NDArray[np.float64]
+TILE_PX = 64
+STEP_PX = 32
+MIN_COVER = 0.98
+OCTAVES = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
+OCTAVE_NAMES = tuple(f"1/{round(1 / low)} to 1/{round(1 / high)} cycles/px" for low, high in OCTAVES)
+FLOOR = 1e-15
+ALPHAS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseNorm:
+    """What real films have, per octave of ``OCTAVES``: median and 95th percentile, dB of the display range squared."""
+
+    median_db: NDArray[np.float64]
+    high_db: NDArray[np.float64]
+
+
+def cut_tiles(image: Image, mask: Mask | None = None) -> NDArray[np.float64]:
+    """Return the tiles that lie in the lung field, detrended and tapered: ``[tile, 64, 64]``, tiles overlap by half.
+
+    ``image`` is float32 ``[row, column]`` in windowed values 0..1; ``mask`` the lung field, found where not given. The
+    taper is a 2-D Hann window of mean square 1: white noise keeps its variance.
+
+    Raises
+    ------
+    DrrxError
+        The lung field holds not one tile.
+    """
+    mask = find_lung_field(image) if mask is None else mask
+    corners = [
+        (top, left)
+        for top in range(0, image.shape[0] - TILE_PX + 1, STEP_PX)
+        for left in range(0, image.shape[1] - TILE_PX + 1, STEP_PX)
+        if mask[top : top + TILE_PX, left : left + TILE_PX].mean() >= MIN_COVER
+    ]
+    if not corners:
+        raise DrrxError(
+            where="lung field for the noise spectrum", found="no square of 64 px inside it",
+            needed="a frontal radiograph on the 0.42 mm grid", hint="Give a lung mask, or larger images.",
+        )  # fmt: skip
+    tiles = np.stack([image[top : top + TILE_PX, left : left + TILE_PX] for top, left in corners]).astype(np.float64)
+    surfaces = _surfaces()
+    flat = tiles.reshape(len(tiles), -1)
+    taper = np.hanning(TILE_PX + 1)[:-1]
+    window = np.outer(taper, taper)
+    residual = (flat - (flat @ surfaces) @ surfaces.T).reshape(tiles.shape)
+    return np.asarray(residual * (window / np.sqrt((window**2).mean())))
+
+
+@lru_cache(maxsize=1)
+def _surfaces() -> NDArray[np.float64]:
+    """Return an orthonormal basis ``[pixel, 6]`` of second-order surfaces on a tile."""
+    y, x = np.mgrid[:TILE_PX, :TILE_PX].reshape(2, -1) / TILE_PX - 0.5
+    return np.asarray(np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))[0])
+
+
+def _transform(tiles: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Return coefficients whose squared magnitudes add up to a tile's mean square."""
+    return np.asarray(np.fft.fft2(tiles)) / TILE_PX**2
+
+
+@lru_cache(maxsize=1)
+def _octave_bins() -> NDArray[np.float64]:
+    """Return ``[octave, 64 * 64]`` with 1 where a coefficient belongs to an octave."""
+    line = np.fft.fftfreq(TILE_PX)
+    radius = np.hypot(line[:, None], line[None, :]).ravel()
+    return np.stack([((radius > low) & (radius <= high)).astype(np.float64) for low, high in OCTAVES])
+
+
+def _octave_sums(spectra: NDArray[np.float64]) -> Powers:
+    return np.asarray(spectra.reshape(len(spectra), -1) @ _octave_bins().T)
+
+
+def _to_db(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(10 * np.log10(np.maximum(power, FLOOR)))
+
+
+def measure_octaves(image: Image, mask: Mask | None = None) -> NDArray[np.float64]:
+    """Return the lung field's noise power per octave of ``OCTAVES``, dB of the display range squared (1 = 0 dB).
+
+    Power of an octave: the variance that its frequencies bring; median over tiles (see ``cut_tiles``).
+    """
+    return _to_db(np.median(_octave_sums(np.abs(_transform(cut_tiles(image, mask))) ** 2), axis=0))
+
+
+def make_norm(films: Sequence[NDArray[np.float64]]) -> NoiseNorm:
+    """Return median and 95th percentile of many films' ``measure_octaves``."""
+    table = np.stack(list(films))
+    return NoiseNorm(np.median(table, axis=0), np.percentile(table, 95, axis=0))
+
+
+def compare_noise(outputs: Sequence[NDArray[np.float64]], norm: NoiseNorm) -> dict[str, Any]:
+    """Compare outputs' ``measure_octaves`` with real films; keys are JSON-ready.
+
+    ``octaves``: per octave the films' and the outputs' median in dB, the difference, and the share of outputs above the
+    films' 95th percentile. ``distance_db``: mean absolute difference of the medians. ``worst_db``: the largest.
+    ``share_above``: outputs above that percentile in any octave.
+    """
+    table = np.stack(list(outputs))
+    median = np.median(table, axis=0)
+    difference, above = median - norm.median_db, table > norm.high_db
+    octaves = {
+        name: {
+            "films_db": _round(norm.median_db[i]), "films_95th_db": _round(norm.high_db[i]),
+            "outputs_db": _round(median[i]), "difference_db": _round(difference[i]),
+            "share_above": _round(above[:, i].mean()),
+        }
+        for i, name in enumerate(OCTAVE_NAMES)
+    }  # fmt: skip
+    return {
+        "octaves": octaves, "distance_db": _round(np.abs(difference).mean()),
+        "worst_db": _round(difference[np.abs(difference).argmax()]), "share_above": _round(above.any(axis=1).mean()),
+        "images": len(table),
+    }  # fmt: skip
+
+
+def _round(value: float) -> float:
+    return round(float(value), 3)
+
+
+def fit_alpha(
+    means: Sequence[Image], samples: Sequence[Image], norm: NoiseNorm, masks: Sequence[Mask] | None = None
+) -> dict[str, Any]:
+    """Choose alpha of ``mean + alpha (sample - mean)`` so that the noise comes to the films' median and not above it.
+
+    In every tile and octave powers are ``P(alpha) = P_mean + 2 alpha C + alpha^2 P_difference`` with the cross-power
+    ``C`` of mean and difference; an image's power is the median over its tiles, the set's the median over images.
+
+    Parameters
+    ----------
+    means, samples
+        Pairs of restorations, windowed values, float32 ``[row, column]``.
+    norm
+        Octaves of real films.
+    masks
+        Lung field of each pair; found on the mean where not given.
+
+    Returns
+    -------
+    dict
+        ``alpha``: the largest of 0, 0.01, ..., 1 with which no octave's median is above the films'. An octave in which
+        the mean alone is above does not count, as no share of sample mends it; it is in ``above_without_sample``.
+        ``octaves``: alpha of each alone, and the difference from the films in dB at 0, at ``alpha`` and at 1.
+    """
+    masks = [find_lung_field(mean) for mean in means] if masks is None else masks
+    per_image = [_blend_db(*triple) for triple in zip(means, samples, masks, strict=True)]
+    difference = np.median(np.stack(per_image), axis=0) - norm.median_db
+    fits = [ALPHAS[np.flatnonzero(np.cumprod(column <= 0))[-1]] if column[0] <= 0 else 0.0 for column in difference.T]
+    counted = [fit for fit, start in zip(fits, difference[0], strict=True) if start <= 0]
+    alpha = float(min(counted)) if counted else 0.0
+    at = difference[round(alpha * (len(ALPHAS) - 1))]
+    octaves = {
+        name: {
+            "alpha": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
+            "sample_db": _round(difference[-1, i]),
+        }
+        for i, name in enumerate(OCTAVE_NAMES)
+    }  # fmt: skip
+    above = [name for name, start in zip(OCTAVE_NAMES, difference[0], strict=True) if start > 0]
+    return {"alpha": _round(alpha), "octaves": octaves, "above_without_sample": above, "images": len(per_image)}
+
+
+def _blend_db(mean: Image, sample: Image, mask: Mask) -> NDArray[np.float64]:
+    """Return the octaves of one image for every alpha, dB, ``[alpha, octave]``."""
+    first = _transform(cut_tiles(mean, mask))
+    change = _transform(cut_tiles(sample, mask)) - first
+    start, cross, end = (
+        _octave_sums(values)
+        for values in (np.abs(first) ** 2, (first * change.conj()).real, np.abs(change) ** 2)
+    )  # fmt: skip
+    return np.stack([_to_db(np.median(start + 2 * a * cross + a**2 * end, axis=0)) for a in ALPHAS])

@@ -24,7 +24,8 @@ MIN_COVER = 0.98
 OCTAVES = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
 OCTAVE_NAMES = tuple(f"1/{round(1 / low)} to 1/{round(1 / high)} cycles/px" for low, high in OCTAVES)
 FLOOR = 1e-15
-ALPHAS = np.linspace(0.0, 1.0, 101)
+ALPHAS = np.linspace(0.0, 8.0, 801)
+ONE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def _surfaces() -> NDArray[np.float64]:
     return np.asarray(np.linalg.qr(np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1))[0])
 
 
-def _transform(tiles: NDArray[np.float64]) -> NDArray[np.complex128]:
+def transform(tiles: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Return coefficients whose squared magnitudes add up to a tile's mean square."""
     return np.asarray(np.fft.fft2(tiles)) / TILE_PX**2
 
@@ -87,11 +88,13 @@ def _octave_bins() -> NDArray[np.float64]:
     return np.stack([((radius > low) & (radius <= high)).astype(np.float64) for low, high in OCTAVES])
 
 
-def _octave_sums(spectra: NDArray[np.float64]) -> Powers:
+def sum_octaves(spectra: NDArray[np.float64]) -> Powers:
+    """Return the power in each octave, ``[tile, octave]``, of spectra ``[tile, 64, 64]``."""
     return np.asarray(spectra.reshape(len(spectra), -1) @ _octave_bins().T)
 
 
-def _to_db(power: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_db(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return power in dB, 1 = 0 dB."""
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)))
 
 
@@ -100,7 +103,7 @@ def measure_octaves(image: Image, mask: Mask | None = None) -> NDArray[np.float6
 
     Power of an octave: the variance that its frequencies bring; median over tiles (see ``cut_tiles``).
     """
-    return _to_db(np.median(_octave_sums(np.abs(_transform(cut_tiles(image, mask))) ** 2), axis=0))
+    return to_db(np.median(sum_octaves(np.abs(transform(cut_tiles(image, mask))) ** 2), axis=0))
 
 
 def make_norm(films: Sequence[NDArray[np.float64]]) -> NoiseNorm:
@@ -160,19 +163,20 @@ def fit_alpha(
     dict
         ``alpha``: the largest of 0, 0.01, ..., 1 with which no octave's median is above the films'. An octave in which
         the mean alone is above does not count, as no share of sample mends it; it is in ``above_without_sample``.
-        ``octaves``: alpha of each alone, and the difference from the films in dB at 0, at ``alpha`` and at 1.
+        ``octaves``: the difference from the films in dB at 0, at ``alpha`` and at 1, and ``grain``: how much of the
+        octave's own part of sample minus mean (0 to 8) would bring it alone to the films.
     """
     masks = [find_lung_field(mean) for mean in means] if masks is None else masks
     per_image = [_blend_db(*triple) for triple in zip(means, samples, masks, strict=True)]
     difference = np.median(np.stack(per_image), axis=0) - norm.median_db
     fits = [ALPHAS[np.flatnonzero(np.cumprod(column <= 0))[-1]] if column[0] <= 0 else 0.0 for column in difference.T]
     counted = [fit for fit, start in zip(fits, difference[0], strict=True) if start <= 0]
-    alpha = float(min(counted)) if counted else 0.0
-    at = difference[round(alpha * (len(ALPHAS) - 1))]
+    alpha = float(min([*counted, 1.0])) if counted else 0.0
+    at = difference[round(alpha * ONE)]
     octaves = {
         name: {
-            "alpha": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
-            "sample_db": _round(difference[-1, i]),
+            "grain": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
+            "sample_db": _round(difference[ONE, i]),
         }
         for i, name in enumerate(OCTAVE_NAMES)
     }  # fmt: skip
@@ -182,10 +186,10 @@ def fit_alpha(
 
 def _blend_db(mean: Image, sample: Image, mask: Mask) -> NDArray[np.float64]:
     """Return the octaves of one image for every alpha, dB, ``[alpha, octave]``."""
-    first = _transform(cut_tiles(mean, mask))
-    change = _transform(cut_tiles(sample, mask)) - first
+    first = transform(cut_tiles(mean, mask))
+    change = transform(cut_tiles(sample, mask)) - first
     start, cross, end = (
-        _octave_sums(values)
+        sum_octaves(values)
         for values in (np.abs(first) ** 2, (first * change.conj()).real, np.abs(change) ** 2)
     )  # fmt: skip
-    return np.stack([_to_db(np.median(start + 2 * a * cross + a**2 * end, axis=0)) for a in ALPHAS])
+    return np.stack([to_db(np.median(start + 2 * a * cross + a**2 * end, axis=0)) for a in ALPHAS])

@@ -19,9 +19,9 @@ MIN_PLACES = 100
 def make_channels(width_px: float) -> NDArray[np.float64]:
     """Return Laguerre-Gauss channels ``[channel, row, column]`` of unit energy; ``width_px`` is their Gaussian's ``a``.
 
-    ``exp(-pi r^2 / a^2) L_j(2 pi r^2 / a^2)``, j = 0..4; the square reaches 1.3 widths to each side.
+    ``exp(-pi r^2 / a^2) L_j(2 pi r^2 / a^2)``, j = 0..4; the square reaches 1.7 widths to each side.
     """
-    reach = int(np.ceil(1.3 * width_px))
+    reach = int(np.ceil(1.7 * width_px))
     line = np.arange(-reach, reach + 1)
     square = 2 * np.pi * (line[:, None] ** 2 + line[None, :] ** 2) / width_px**2
     laguerre = [np.polynomial.laguerre.lagval(square, np.eye(NUM_CHANNELS)[j]) for j in range(NUM_CHANNELS)]

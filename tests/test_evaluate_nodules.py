@@ -5,7 +5,7 @@ from scipy.stats import norm
 
 from drrx.annotate.annotate import Shadow
 from drrx.errors import DrrxError
-from drrx.evaluate.drr_nodules import Change, measure_change, measure_tone_gain, measure_twins, summarize
+from drrx.evaluate.drr_nodules import Change, measure_change, measure_local_gains, measure_twins, summarize
 from drrx.evaluate.nodules import measure_nodules
 from drrx.evaluate.observer import make_channels, measure_d_prime, to_auc
 from drrx.evaluate.twins import read_twins
@@ -99,7 +99,15 @@ def test_a_nodule_beside_the_image_is_left_out():
 
 def test_tone_gain_is_the_slope_of_coarse_structure():
     twin, fine = anatomy(sigma=10), np.random.default_rng(1).normal(0, 0.02, SHAPE).astype(np.float32)
-    assert measure_tone_gain(twin + fine, 1.3 * twin - 2 * fine, (128, 120), 40) == pytest.approx(1.3, abs=0.03)
+    tone_gain, _ = measure_local_gains(twin + fine, 1.3 * twin - 2 * fine, (128, 120), 40)
+    assert tone_gain == pytest.approx(1.3, abs=0.03)
+
+
+def test_detail_gain_is_the_slope_of_structure_of_the_nodules_size():
+    slow, like_nodules = anatomy(sigma=40, size=0.1), anatomy(1, sigma=8) - np.float32(0.4)
+    tone_gain, detail_gain = measure_local_gains(slow + like_nodules, slow + 1.6 * like_nodules, (128, 120), 24)
+    assert detail_gain == pytest.approx(1.6, abs=0.1)
+    assert 1.0 < tone_gain < detail_gain
 
 
 def test_channels_are_orthonormal():

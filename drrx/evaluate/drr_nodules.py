@@ -73,7 +73,10 @@ def measure_change(change: Change, shadows: Sequence[Shadow], lung: Mask) -> lis
     ``tone_gain``
         Slope of the least-squares line of the restored twin over the DRR's twin, both smoothed with a Gaussian of a
         quarter of the nodule's diameter, within 1.5 diameters of its middle: what restoration does there to contrasts
-        of the nodule's own size.
+        from the nodule's size on.
+    ``detail_gain``
+        The same after a Gaussian of a whole diameter is taken off both: what it does to anatomy of the nodule's size.
+        If that is as large as ``gain``, the nodule is amplified like all around it.
     ``transfer``
         ``gain / tone_gain``.
     ``correlation``
@@ -106,9 +109,10 @@ def _measure_one(
     visual = true > LIMITS.visual_fraction * true.max()
     center, diameter = ndimage.center_of_mass(visual), 2 * float(np.sqrt(visual.sum() / np.pi))
     gain = float((after[own] * before[own]).sum() / (before[own] ** 2).sum())
-    tone_gain = measure_tone_gain(change.twin_in, change.twin_out, center, diameter)
+    tone_gain, detail_gain = measure_local_gains(change.twin_in, change.twin_out, center, diameter)
     return {
-        "diameter_px": diameter, "gain": gain, "tone_gain": tone_gain, "transfer": gain / tone_gain,
+        "diameter_px": diameter, "gain": gain, "tone_gain": tone_gain, "detail_gain": detail_gain,
+        "transfer": gain / tone_gain,
         "correlation": float(np.corrcoef(after[own], before[own])[0, 1]),
         "iou": _iou(_found_box(after, own), box_of(visual)), "iou_drr": _iou(_found_box(before, own), box_of(visual)),
         "d_prime_drr": measure_d_prime(np.where(own, before, 0), change.twin_in, lung, center, diameter),
@@ -116,16 +120,25 @@ def _measure_one(
     }  # fmt: skip
 
 
-def measure_tone_gain(twin_in: Image, twin_out: Image, center: tuple[float, float], diameter_px: float) -> float:
-    """Return the local slope of output over input; see ``tone_gain`` in ``measure_change``."""
-    sigma, reach = diameter_px / 4, NEIGHBOURHOOD * diameter_px
-    rows, columns = (slice(max(0, int(c - reach - 4 * sigma)), int(c + reach + 4 * sigma) + 1) for c in center)
-    y, x = np.mgrid[rows, columns][:, : twin_in.shape[0] - rows.start, : twin_in.shape[1] - columns.start]
-    near = np.hypot(y - center[0], x - center[1]) <= reach
-    smooth = [
-        ndimage.gaussian_filter(twin[rows, columns].astype(np.float64), sigma)[near] for twin in (twin_in, twin_out)
-    ]
-    covariance = np.cov(*smooth)
+def measure_local_gains(
+    twin_in: Image, twin_out: Image, center: tuple[float, float], diameter_px: float
+) -> tuple[float, float]:
+    """Return the local slopes of output over input, ``tone_gain`` and ``detail_gain`` of ``measure_change``."""
+    reach = (NEIGHBOURHOOD + 3) * diameter_px
+    window = tuple(
+        slice(max(0, int(c - reach)), min(n, int(c + reach) + 1)) for c, n in zip(center, twin_in.shape, strict=True)
+    )
+    y, x = (np.arange(w.start, w.stop) - c for w, c in zip(window, center, strict=True))
+    near = np.hypot(y[:, None], x[None, :]) <= NEIGHBOURHOOD * diameter_px
+    parts = [twin[window].astype(np.float64) for twin in (twin_in, twin_out)]
+    fine, coarse = (
+        [ndimage.gaussian_filter(part, sigma) for part in parts] for sigma in (diameter_px / 4, diameter_px)
+    )
+    return _slope(*(f[near] for f in fine)), _slope(*((f - c)[near] for f, c in zip(fine, coarse, strict=True)))
+
+
+def _slope(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    covariance = np.cov(before, after)
     return float(covariance[0, 1] / max(covariance[0, 0], 1e-12))
 
 

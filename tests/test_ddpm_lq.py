@@ -19,6 +19,7 @@ from drrx.errors import DrrxError
 from drrx.pairs.domain import read_drrs
 from drrx.pairs.structure import StructureMap, ToneCurve, disguise, equalise
 from drrx.train import ddpm_lq
+from drrx.train.ddpm_lq_domain import FLAT, draw_batch, load_domain
 from drrx.train.ddpm_lq_settings import TrainDdpmLqSettings
 from tests.films import make_film, write_films
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def domain(folder):
-    return ddpm_lq.load_domain(read_drrs([str(folder)]), TrainDdpmLqSettings(**TINY))
+    return load_domain(read_drrs([str(folder)]), TrainDdpmLqSettings(**TINY))
 
 
 def band(image, fine=2.0, coarse=8.0):
@@ -128,11 +129,11 @@ def test_a_disguise_moves_nothing_and_differs_by_draw():
 
 def test_a_batch_comes_from_its_number_and_crops_keep_the_ranks_of_the_whole(domain):
     settings = TrainDdpmLqSettings(**(TINY | {"batch_size": 32}))
-    images, maps = ddpm_lq.draw_batch(domain, 3, settings)
-    again = ddpm_lq.draw_batch(domain, 3, settings)
+    images, maps = draw_batch(domain, 3, settings)
+    again = draw_batch(domain, 3, settings)
     assert torch.equal(images, again[0])
     assert torch.equal(maps, again[1])
-    assert not torch.equal(images, ddpm_lq.draw_batch(domain, 4, settings)[0])
+    assert not torch.equal(images, draw_batch(domain, 4, settings)[0])
     assert images.shape == maps.shape == (32, 1, 64, 64)
     # Ranks taken in the crop itself would have mean 0 in each.
     assert maps.mean(dim=(1, 2, 3)).std() > 0.1
@@ -140,8 +141,8 @@ def test_a_batch_comes_from_its_number_and_crops_keep_the_ranks_of_the_whole(dom
 
 def test_crops_are_drrs_less_what_the_tones_of_their_maps_foretell(domain):
     settings = TrainDdpmLqSettings(**(TINY | {"batch_size": 32}))
-    images, maps = ddpm_lq.draw_batch(domain, 0, settings)
-    plain, same = ddpm_lq.draw_batch(dataclasses.replace(domain, curve=ddpm_lq.FLAT), 0, settings)
+    images, maps = draw_batch(domain, 0, settings)
+    plain, same = draw_batch(dataclasses.replace(domain, curve=FLAT), 0, settings)
     assert torch.equal(maps, same)
     assert plain.abs().max() <= 1
     assert torch.corrcoef(torch.stack([plain.flatten(), maps.flatten()]))[0, 1] > 0.6
@@ -176,16 +177,17 @@ def test_a_resumed_run_is_the_uninterrupted_one(domain, tmp_path, monkeypatch):
     assert resumed.step == whole.step == 4
     for name, value in whole.average.items():
         assert torch.equal(value, resumed.average[name]), name
-    with (tmp_path / "a" / "losses.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
-    assert float(rows[0]["loss"]) > 0
+    for run in "ab":
+        with (tmp_path / run / "losses.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+        assert float(rows[0]["loss"]) > 0
 
 
 def test_a_batch_can_be_learned(domain, tmp_path):
     settings = TrainDdpmLqSettings(steps=1, **TINY)
     state = ddpm_lq.train_ddpm_lq(domain, tmp_path, settings)
-    images, maps = ddpm_lq.draw_batch(domain, 0, settings)
+    images, maps = draw_batch(domain, 0, settings)
     alphas, scale = make_alphas(settings.snr_shift).float(), ResidualScale(state.deviations)
     for group in state.optimizer.param_groups:
         group["lr"] = 3e-3
@@ -262,7 +264,7 @@ def test_shrinking_mapping_drawing_and_enlarging_keep_positions(shape):
     """A network that draws the map itself: then the copy lies where the film lies."""
     scale = ResidualScale([0.5] + [0.05] * 15)
     sampler = ConditionalSampler(exact(scale), scale, 2.0, torch.device("cpu"))
-    model = DdpmLq(sampler, StructureMap(), ddpm_lq.FLAT, ((0.0, 1.0),), 4, 0.5, "")
+    model = DdpmLq(sampler, StructureMap(), FLAT, ((0.0, 1.0),), 4, 0.5, "")
     rng = np.random.default_rng(0)
     film = np.clip(0.5 + 2.0 * ndimage.gaussian_filter(rng.normal(size=shape), 4), 0, 1).astype(np.float32)
     copy = model.degrade(film, 1)

@@ -1,6 +1,5 @@
 """Train DDPM-LQ: a diffusion model of DRRs, given their structure maps. It sees DRRs only, never a film."""
 
-import csv
 import dataclasses
 import logging
 import time
@@ -8,59 +7,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from drrx.diffusion.residual import ResidualScale, measure_deviations, measure_magnitudes
 from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
 from drrx.diffusion.weights import write_weights
+from drrx.io.files import write_text
 from drrx.nets.unet import HaarUnet
-from drrx.pairs.domain import DrrRow, load_drr
-from drrx.pairs.films import PIXEL_MM
-from drrx.pairs.structure import TONES, StructureMap, ToneCurve, disguise
+from drrx.pairs.domain import DrrRow
 from drrx.seeds import make_rng, make_seed
+from drrx.train.ddpm_lq_domain import Domain, draw_batch, make_structure
 from drrx.train.ddpm_lq_settings import TrainDdpmLqSettings
+from drrx.train.export import to_half
 from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
 KIND = "ddpm_lq"
-HALF_MM = 2 * PIXEL_MM
+LOG_FILE, LOG_HEADER = "losses.csv", "step,minutes,loss,loss_at_pure_noise"
 REPORT_STEPS = 50
 BANK_SIZE = 64
-FLAT = ToneCurve((0.0,) * len(TONES))
-
-
-@dataclasses.dataclass(frozen=True)
-class Domain:
-    """DRRs at half resolution, windowed to 0..1, their shares of the draws, display windows, and tones given maps."""
-
-    images: tuple[NDArray[np.float16], ...]
-    shares: NDArray[np.float64]
-    windows: tuple[tuple[float, float], ...]
-    curve: ToneCurve = FLAT
-
-    def draw_view(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw a DRR, mirrored or not, zoomed, and framed like a film: a DRR's body may fill half of its width."""
-        image = torch.from_numpy(self.images[rng.choice(len(self.images), p=self.shares)].astype(np.float32))
-        height, width = (round(extent * rng.uniform(0.62, 1.0)) for extent in image.shape)
-        top, left = (round(rng.uniform(0, a - b)) for a, b in zip(image.shape, (height, width), strict=True))
-        part = image[top : top + height, left : left + width]
-        size = [round(extent * zoom) for extent, zoom in zip(part.shape, [rng.uniform(0.85, 1.25)] * 2, strict=True)]
-        view = functional.interpolate(part[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
-        return (view.flip(-1) if rng.random() < 0.5 else view).clamp(0, 1).numpy()
-
-
-def load_domain(rows: Sequence[DrrRow], settings: TrainDdpmLqSettings) -> Domain:
-    """Load DRRs on the grid of 0.84 mm, and fit their tone curve."""
-    loaded = [load_drr(row, HALF_MM) for row in rows]
-    shares = np.array([row.weight for row in rows])
-    windows = tuple((round(window.low, 4), round(window.high, 4)) for _, window in loaded)
-    domain = Domain(tuple(image.astype(np.float16) for image, _ in loaded), shares / shares.sum(), windows)
-    images, maps = draw_batch(domain, -2, dataclasses.replace(settings, batch_size=settings.scale_crops))
-    return dataclasses.replace(domain, curve=ToneCurve.fit(list(images[:, 0].numpy()), list(maps[:, 0].numpy())))
 
 
 def train_ddpm_lq(
@@ -88,6 +54,7 @@ def train_ddpm_lq(
     count = sum(p.numel() for p in model.parameters()) / 1e6
     progress(f"{len(domain.images)} DRRs, {count:.2f} M parameters, step {state.step}")
     state.stages.append({"first_step": state.step, "crop_px": settings.crop_px, "batch_size": settings.batch_size})
+    _open_log(run_folder / LOG_FILE, state.step)
     _loop(state, domain, run_folder, settings, device, progress, on_save)
     return state
 
@@ -108,7 +75,7 @@ def _loop(
         state.update_average(settings.ema_decay)
         state.elapsed_s = time.monotonic() - begun
         if state.step % REPORT_STEPS == 0:
-            _report(state, losses / REPORT_STEPS, run_folder, progress)
+            _report(state, losses / REPORT_STEPS, run_folder / LOG_FILE, progress)
             losses.zero_()
         if state.elapsed_s - saved > 60 * settings.save_minutes:
             write_checkpoint(run_folder, state, dataclasses.asdict(settings))
@@ -118,16 +85,18 @@ def _loop(
     on_save(state)
 
 
-def _report(state: TrainState, losses: Tensor, run_folder: Path, progress: Callable[[str], None]) -> None:
+def _report(state: TrainState, losses: Tensor, log: Path, progress: Callable[[str], None]) -> None:
     mean, terminal = losses.tolist()
     state.losses.append(round(mean, 5))
-    run_folder.mkdir(parents=True, exist_ok=True)
-    with (run_folder / "losses.csv").open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        if stream.tell() == 0:
-            writer.writerow(["step", "minutes", "loss", "loss_at_pure_noise"])
-        writer.writerow([state.step, f"{state.elapsed_s / 60:.2f}", f"{mean:.5f}", f"{terminal:.5f}"])
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{state.step},{state.elapsed_s / 60:.2f},{mean:.5f},{terminal:.5f}\n")
     progress(f"step {state.step}, {state.elapsed_s / 60:.1f} min, loss {mean:.4f}, at pure noise {terminal:.4f}")
+
+
+def _open_log(log: Path, step: int) -> None:
+    """Start the log; a resumed run drops the lines after its checkpoint."""
+    lines = log.read_text(encoding="utf-8").splitlines()[1:] if log.is_file() else []
+    write_text(log, "\n".join([LOG_HEADER, *(line for line in lines if int(line.split(",")[0]) <= step)]) + "\n")
 
 
 def _fraction(state: TrainState, settings: TrainDdpmLqSettings) -> float:
@@ -163,36 +132,6 @@ def train_step(
     return torch.tensor([loss.item(), error[:forced].mean().item() if forced else 0.0])
 
 
-def draw_batch(domain: Domain, step: int, settings: TrainDdpmLqSettings) -> tuple[Tensor, Tensor]:
-    """Draw the DRR crops of one step and their maps, ``[batch, 1, crop, crop]``, from its number alone.
-
-    A crop is the DRR in -1..1 less what the tone curve foretells. A map is made on the whole disguised view before
-    crops are cut: its ranks are those of the whole image.
-    """
-    rng = make_rng(make_seed(settings.seed, "views", str(step)))
-    how = make_structure(settings)
-    images: list[NDArray[np.float32]] = []
-    maps: list[NDArray[np.float32]] = []
-    while len(images) < settings.batch_size:
-        view = domain.draw_view(rng)
-        whole = how.make(disguise(view, rng))
-        pair = np.stack([2 * view - 1 - domain.curve.apply(whole), whole])
-        short = [max(0, settings.crop_px - extent) for extent in view.shape]
-        pair = np.pad(pair, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
-        for _ in range(min(settings.crops_per_view, settings.batch_size - len(images))):
-            top, left = (int(rng.integers(extent - settings.crop_px + 1)) for extent in pair.shape[1:])
-            image, structure = pair[:, top : top + settings.crop_px, left : left + settings.crop_px]
-            images.append(image)
-            maps.append(structure)
-    order = rng.permutation(len(images))  # the first of a batch are at pure noise: not always those of one view
-    return torch.from_numpy(np.stack(images)[order])[:, None], torch.from_numpy(np.stack(maps)[order])[:, None]
-
-
-def make_structure(settings: TrainDdpmLqSettings) -> StructureMap:
-    """Return the structure map of a run."""
-    return StructureMap(tone=settings.tone, detail=settings.detail)
-
-
 def measure_scale(state: TrainState, domain: Domain, settings: TrainDdpmLqSettings) -> None:
     """Set the scales of the Haar bands of what is drawn and of the maps from some hundred crops."""
     images, maps = draw_batch(domain, -1, dataclasses.replace(settings, batch_size=settings.scale_crops))
@@ -213,8 +152,7 @@ def export_weights(
         "structure": dataclasses.asdict(make_structure(settings)), "tone_curve": list(domain.curve.values),
         "windows": [list(domain.windows[index]) for index in bank], "training": facts,
     }  # fmt: skip
-    tensors = {name: value.half() if value.ndim > 1 else value.float() for name, value in state.average.items()}
-    return write_weights(path, tensors, config)
+    return write_weights(path, to_half(state.average), config)
 
 
 def describe_run(rows: Sequence[DrrRow], state: TrainState, settings: TrainDdpmLqSettings) -> dict[str, Any]:

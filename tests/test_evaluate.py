@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import pickle
 from operator import attrgetter
@@ -6,18 +7,22 @@ from operator import attrgetter
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from drrx.cli.main import main
 from drrx.degrader.model import load_degrader
 from drrx.errors import DrrxError
+from drrx.evaluate.drrs import choose_drrs, restore_drr
 from drrx.evaluate.evaluate import Bench, choose_films, evaluate_restorer
 from drrx.evaluate.figures import write_figures
 from drrx.evaluate.ledger import Ledger
 from drrx.evaluate.matrix import FilmJob
 from drrx.evaluate.methods import PLAIN, Restoration, System, enlarge_half, find_main, make_methods, open_window
-from drrx.evaluate.pool import map_films
+from drrx.evaluate.pool import map_rows
 from drrx.evaluate.report import to_markdown
 from drrx.evaluate.settings import EvaluateRestorerSettings
+from drrx.io.image import write_image
+from drrx.pairs.domain import read_drrs
 from drrx.pairs.films import load_film, read_films
 from drrx.restorer.settings import RestoreCxrSettings
 from tests.degraders import FakeDegrader
@@ -45,13 +50,25 @@ def find_box(film):
 @pytest.fixture
 def lungs(monkeypatch):
     """A lung field where made films, which are small and have no lungs, have room for tiles."""
-    monkeypatch.setattr("drrx.evaluate.steps.find_lung_field", find_box)
+    for module in ("steps", "texture", "judge", "realism", "blobs"):
+        monkeypatch.setattr(f"drrx.evaluate.{module}.find_lung_field", find_box)
 
 
-def make_bench(rows, folder, degraders, systems=(), **settings):
+@pytest.fixture(scope="module")
+def drrs(tmp_path_factory):
+    """Three cases of two views: blurred and hazed films."""
+    folder = tmp_path_factory.mktemp("drrs")
+    for i, (case, view) in enumerate(itertools.product(("ct-a", "ct-b", "ct-c"), ("pa", "pa_1"))):
+        path = folder / "cases" / case / "twin" / view / "drr.png"
+        path.parent.mkdir(parents=True)
+        write_image(path, 0.2 + 0.5 * ndimage.gaussian_filter(make_film(20 + i), 2))
+    return read_drrs([str(folder)])
+
+
+def make_bench(rows, folder, degraders, systems=(), drrs=(), **settings):
     settings = EvaluateRestorerSettings(**{"parts": ("matrix",), "resamples": 100, "modes": ("blend",)} | settings)
     systems = systems or (make_system("bicubic", 1), make_system("mixed", 2))
-    return Bench(rows, "train", (), systems, tuple(degraders), settings, HOW, folder)
+    return Bench(rows, rows, "train", drrs, (), systems, tuple(degraders), settings, HOW, folder)
 
 
 def test_matrix_holds_every_method_on_every_degradation(rows, tmp_path):
@@ -93,7 +110,7 @@ def test_a_second_run_makes_and_restores_nothing_and_one_more_system_adds_its_ow
 
 
 def test_processes_share_the_films_in_order_and_a_job_travels_to_them(rows, tmp_path):
-    assert list(map_films(attrgetter("path"), rows, jobs=2, threads=2)) == [row.path for row in rows]
+    assert list(map_rows(attrgetter("path"), rows, jobs=2, threads=2)) == [row.path for row in rows]
     settings = EvaluateRestorerSettings(modes=("mean",))
     methods = make_methods((make_system("mixed"),), settings, HOW)
     one = FilmJob(methods, (FakeDegrader(),), settings, tmp_path / "one")
@@ -144,6 +161,74 @@ def test_steps_gives_one_point_per_step_and_alpha(rows, lungs, tmp_path):
     assert all_ == two
     assert none == pytest.approx(one, abs=2e-3)
     assert part["films"] == 2
+
+
+def test_drrs_are_chosen_evenly_from_all_cases(drrs):
+    chosen = choose_drrs(drrs, 4)
+    assert [(row.case, row.path.parent.name) for row in chosen] == [
+        ("ct-a", "pa"), ("ct-b", "pa"), ("ct-c", "pa"), ("ct-a", "pa_1")
+    ]  # fmt: skip
+
+
+def test_a_restored_drr_is_kept(drrs, tmp_path):
+    method = Restoration(make_system("mixed"), HOW)
+    first, second = (restore_drr(drrs[0], method, 0, tmp_path) for _ in range(2))
+    assert np.array_equal(first[1], second[1])
+    kept = list(tmp_path.glob("*/*.npy"))
+    assert len(kept) == 1
+    kept[0].unlink()
+    assert np.array_equal(restore_drr(drrs[0], method, 0, tmp_path)[1], first[1])
+    assert not np.array_equal(restore_drr(drrs[0], method, 1, tmp_path)[1], first[1])
+
+
+def test_noise_is_measured_on_restored_films_and_drrs_beside_the_films(rows, drrs, lungs, tmp_path):
+    bench = make_bench(rows, tmp_path, [load_degrader("identity")], drrs=drrs[:2], parts=("noise",))
+    part = evaluate_restorer(bench)["noise"]
+    assert {name: found["images"] for name, found in part["outputs"].items()} == {
+        "identity": 3, "DRR": 2, "restored DRR": 2
+    }  # fmt: skip
+    assert part["films"] == 3
+    assert part["left_out"] == 0
+    assert part["method"] == "mixed blend"
+    # A hazed DRR is opened by its window, and its blur is left: below films at the finest octave.
+    finest = next(iter(part["outputs"]["DRR"]["octaves"].values()))
+    assert finest["difference_db"] < -3
+    assert f"| DRR | {finest['difference_db']:+.1f} |" in to_markdown({"noise": part})
+
+
+def test_an_image_without_room_in_its_lungs_is_left_out(rows, drrs, lungs, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "drrx.evaluate.texture.find_lung_field",
+        lambda image: find_box(image) & (image.mean() != load_film(rows[0]).mean()),
+    )
+    bench = make_bench(rows, tmp_path, [load_degrader("identity")], parts=("noise",))
+    part = evaluate_restorer(bench)["noise"]
+    assert (part["films"], part["left_out"]) == (2, 1)
+
+
+def test_realism_learns_from_some_cases_and_judges_on_others(rows, drrs, lungs, tmp_path):
+    settings = {"parts": ("realism",), "held_out": ("ct-c",), "realism_steps": 2}
+    bench = make_bench(rows, tmp_path, [], drrs=drrs, **settings)
+    bench = dataclasses.replace(
+        bench, test=tuple(dataclasses.replace(rows[0], patient="new", split="test") for _ in "a")
+    )
+    part = evaluate_restorer(bench)["realism"]
+    assert set(part["outputs"]) == {"DRR", "mixed blend"}
+    for found in part["outputs"].values():
+        assert (found["others_train_groups"], found["others_test_groups"]) == (2, 1)
+        assert (found["films_train_groups"], found["films_test_groups"]) == (3, 1)
+    auc = part["outputs"]["DRR"]["shown"]["auc"]
+    assert f"| DRR | {auc:.3f} (" in to_markdown({"realism": part})
+    with pytest.raises(DrrxError, match=r"the realism part: found no DRRs; needed --drrs"):
+        evaluate_restorer(make_bench(rows, tmp_path, [], **settings))
+
+
+def test_nodules_are_measured_on_films_and_blobs_on_drrs(rows, drrs, monkeypatch, tmp_path):
+    monkeypatch.setattr("drrx.evaluate.blobs.find_lung_field", lambda image: np.ones(image.shape, bool))
+    part = evaluate_restorer(make_bench(rows, tmp_path, [], drrs=drrs[:2], parts=("nodules",)))["nodules"]
+    assert part["blobs"]["images"] == 2
+    low, median, high = part["films"]["leakage"]
+    assert f"| made on films: leakage | {median:.3f} ({low:.3f} to {high:.3f}) |" in to_markdown({"nodules": part})
 
 
 def test_a_curve_on_a_degradation_that_is_not_tested_is_an_error(rows, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from drrx.evaluate import paper_network
-from drrx.evaluate.cost import count_flop, measure_cost
+from drrx.evaluate.cost import count_call, measure_cost
 from drrx.evaluate.methods import System
 from drrx.evaluate.paper_network import PaperUnet, _Attention
 from drrx.evaluate.settings import EvaluateRestorerSettings
@@ -17,7 +17,7 @@ def test_papers_network_has_its_size_and_cost():
         network = PaperUnet()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters == pytest.approx(paper_network.PARAMETERS, rel=0.01)
-    assert count_flop(network, 1024) / 1e9 == pytest.approx(paper_network.GFLOP, rel=0.02)
+    assert count_call(network, 1024) / 1e9 == pytest.approx(paper_network.GFLOP, rel=0.02)
 
 
 def test_flop_of_known_layers():
@@ -29,10 +29,10 @@ def test_flop_of_known_layers():
         def forward(self, noisy, condition, t):
             return self.conv(torch.cat([noisy, condition], 1))
 
-    assert count_flop(Layers(), 32) == 2 * 32 * 32 * 9 * 2 * 8
+    assert count_call(Layers(), 32) == 2 * 32 * 32 * 9 * 2 * 8
     network = HaarUnet((8, 16), (1, 1), 16, 4)
     packets = 3 * 2 * 64 * 64 * 16  # two Haar packets forth and one back, which count_flops leaves out
-    assert count_flop(network, 64) == pytest.approx(count_flops(network, 64, 64) + packets, rel=0.002)
+    assert count_call(network, 64) == pytest.approx(count_flops(network, 64, 64) + packets, rel=0.002)
 
 
 def test_attention_is_its_formula():

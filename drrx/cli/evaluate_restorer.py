@@ -20,6 +20,7 @@ from drrx.restorer.settings import RestoreCxrSettings
 if TYPE_CHECKING:
     from drrx.evaluate.methods import System
 
+RESTORING = ("mode", "alpha", "grain", "solver", "steps", "quality", "low_band", "lock_sigma_px", "precision")
 SUMMARY = "measure restorers on real radiographs kept out of training"
 
 
@@ -41,20 +42,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other weights than the delivered ones for munit_lq or ddpm_lq; repeat for both",
     )  # fmt: skip
     parser.add_argument(
-        "--drrs", action="append", default=[], metavar="DIR", help="folder of DRRs to restore too; repeat for more"
+        "--drrs",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of DRRs without nodules to restore too; repeat for more",
+    )
+    parser.add_argument(
+        "--twins", type=Path, metavar="RESULTS", help="results folder of the workflow, to see what becomes of nodules"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for report and figures")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add_settings(parser, EvaluateRestorerSettings)
-    add_settings(parser, RestoreCxrSettings, only=("alpha", "steps", "solver", "lock_sigma_px"))
+    add_settings(parser, RestoreCxrSettings, only=RESTORING)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, write, print the tables."""
     from drrx.degrader.model import load_degrader
+    from drrx.evaluate.drrs import choose_drrs
     from drrx.evaluate.evaluate import Bench, choose_films, evaluate_restorer
     from drrx.evaluate.figures import write_figures
     from drrx.evaluate.report import to_markdown
+    from drrx.evaluate.twins import read_twins
     from drrx.io.files import write_text
     from drrx.pairs.domain import read_drrs
     from drrx.pairs.films import read_films
@@ -62,9 +72,11 @@ def run(args: argparse.Namespace) -> None:
     settings = make_settings(EvaluateRestorerSettings, vars(args), "evaluate-restorer")
     how = make_settings(RestoreCxrSettings, vars(args) | {"device": args.device}, "evaluate-restorer")
     weights = {name: Path(file) for name, file in map(_split, args.degrader)}
+    films = read_films(args.images)
     bench = Bench(
-        films=choose_films(read_films(args.images), args.split, settings.max_films), split=args.split,
-        drrs=read_drrs(args.drrs) if args.drrs else (), systems=_load_systems(args.system, args.device),
+        films=films, test=choose_films(films, args.split, settings.max_films), split=args.split,
+        drrs=choose_drrs(read_drrs(args.drrs), settings.max_drrs) if args.drrs else (),
+        twins=read_twins(args.twins) if args.twins else (), systems=_load_systems(args.system, args.device),
         degraders=tuple(load_degrader(name, weights.get(name), args.device) for name in settings.degradations),
         settings=settings, how=how, folder=args.output, progress=lambda text: print(text, flush=True),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from drrx.evaluate import paper_network
@@ -29,7 +29,7 @@ def measure_cost(system: System, settings: EvaluateRestorerSettings, how: Restor
     torch.set_num_threads(settings.threads)
     image = make_rng(settings.seed).random((settings.cost_px, settings.cost_px), dtype=np.float32)
     device = system.restorer.device
-    gflop = count_flop(system.restorer.network, settings.cost_px) / 1e9
+    gflop = count_call(system.restorer.network, settings.cost_px) / 1e9
     report: dict[str, Any] = {
         "pixels": settings.cost_px, "threads": settings.threads, "device": _name(device), "modes": {},
         "weights_sha256": system.restorer.sha256, "parameters": _count(system.restorer.network),
@@ -37,8 +37,10 @@ def measure_cost(system: System, settings: EvaluateRestorerSettings, how: Restor
     }  # fmt: skip
     for mode in settings.modes:
         restore = partial(Restoration(system, dataclasses.replace(how, mode=mode)), image, 0)
-        calls, seconds = 1 if mode == "mean" else how.steps, _time(restore, settings.cost_runs, device)
-        report["modes"][mode] = {"calls": calls, "tflop": round(calls * gflop / 1e3, 4), "seconds": round(seconds, 4)}
+        flop, seconds = count_flop(restore), _time(restore, settings.cost_runs, device)
+        report["modes"][mode] = {
+            "calls": round(flop / gflop / 1e9), "tflop": round(flop / 1e12, 4), "seconds": round(seconds, 4)
+        }  # fmt: skip
     if settings.paper_calls:
         report["paper"] = _measure_paper(settings, device)
         for found in report["modes"].values():
@@ -52,22 +54,25 @@ def _measure_paper(settings: EvaluateRestorerSettings, device: torch.device) -> 
     image, t = torch.zeros(1, 1, size, size, device=device), torch.zeros(1, device=device)
     with torch.inference_mode():
         seconds = _time(lambda: network(image, image, t), settings.paper_calls, device)
-    gflop, calls = count_flop(network, size) / 1e9, paper_network.NUM_STEPS
+    gflop, calls = count_call(network, size) / 1e9, paper_network.NUM_STEPS
     return {
         "parameters": _count(network), "gflop_per_call": round(gflop, 1), "seconds_per_call": round(seconds, 4),
         "calls": calls, "tflop": round(calls * gflop / 1e3, 1), "seconds": round(calls * seconds, 1),
     }  # fmt: skip
 
 
-def count_flop(network: nn.Module, size_px: int) -> int:
-    """Return the floating-point operations (2 per multiply-add) of one call's convolutions and matrix products."""
+def count_call(network: nn.Module, size_px: int) -> int:
+    """Return the floating-point operations of one call on one square image."""
     device = next(network.parameters()).device
+    image, t = torch.zeros(1, 1, size_px, size_px, device=device), torch.zeros(1, device=device)
+    with torch.no_grad():
+        return count_flop(lambda: network(image, image, t))
 
-    def make(*shape: int) -> Tensor:
-        return torch.zeros(*shape, device=device)
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(make(1, 1, size_px, size_px), make(1, 1, size_px, size_px), make(1))
+def count_flop(work: Callable[[], object]) -> int:
+    """Return the floating-point operations (2 per multiply-add) of convolutions and matrix products in ``work``."""
+    with FlopCounterMode(display=False) as counter:
+        work()
     return int(counter.get_total_flops())
 
 

@@ -8,15 +8,22 @@ from typing import Any
 
 from drrx.degrader.model import Degrader
 from drrx.errors import DrrxError
+from drrx.evaluate.blobs import compare_blobs, find_blobs
 from drrx.evaluate.cost import measure_cost
+from drrx.evaluate.drr_nodules import measure_twins
+from drrx.evaluate.drrs import restore_drr
+from drrx.evaluate.judge import judge_realism
 from drrx.evaluate.ledger import Ledger
 from drrx.evaluate.matrix import FilmJob, measure_matrix
 from drrx.evaluate.methods import Restoration, System, find_main, make_methods, open_window
+from drrx.evaluate.nodules import measure_nodules
 from drrx.evaluate.pictures import write_montage
 from drrx.evaluate.settings import EvaluateRestorerSettings
 from drrx.evaluate.steps import CurveJob, measure_steps
+from drrx.evaluate.texture import TextureJob, measure_texture
+from drrx.evaluate.twins import TwinRow
 from drrx.io.files import read_json, write_json
-from drrx.pairs.domain import DrrRow, load_drr
+from drrx.pairs.domain import DrrRow
 from drrx.pairs.films import FilmRow, load_film
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.seeds import make_seed
@@ -31,10 +38,14 @@ class Bench:
 
     Attributes
     ----------
-    films, split
+    films
+        All usable films: the realism test learns from training films.
+    test, split
         Films to test on, of patients of one split.
     drrs
         DRRs to restore; may be none.
+    twins
+        Views with variants and twin, to see what becomes of nodules; may be none.
     systems
         Restorers by name.
     degraders
@@ -46,14 +57,25 @@ class Bench:
     """
 
     films: tuple[FilmRow, ...]
+    test: tuple[FilmRow, ...]
     split: str
     drrs: tuple[DrrRow, ...]
+    twins: tuple[TwinRow, ...]
     systems: tuple[System, ...]
     degraders: tuple[Degrader, ...]
     settings: EvaluateRestorerSettings
     how: RestoreCxrSettings
     folder: Path
     progress: Callable[[str], None] = lambda _: None
+
+    def use(self, mode: str) -> Restoration:
+        """Return the main system in one mode, in the films' full range of tones."""
+        return Restoration(find_main(self.systems), dataclasses.replace(self.how, mode=mode, tone="full"))  # type: ignore[arg-type]
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of images and scores that are kept."""
+        return self.folder / CACHE
 
 
 def choose_films(rows: Sequence[FilmRow], split: str, max_films: int) -> tuple[FilmRow, ...]:
@@ -80,17 +102,14 @@ def evaluate_restorer(bench: Bench) -> dict[str, Any]:
 
 def _measure_matrix(bench: Bench) -> dict[str, Any]:
     methods = make_methods(bench.systems, bench.settings, bench.how)
-    job = FilmJob(methods, bench.degraders, bench.settings, bench.folder / CACHE)
-    patients = {row.patient for row in bench.films}
-    found = measure_matrix(bench.films, job, bench.progress)
-    return found | {"films": len(bench.films), "patients": len(patients)}
+    job = FilmJob(methods, bench.degraders, bench.settings, bench.cache)
+    patients = {row.patient for row in bench.test}
+    return measure_matrix(bench.test, job, bench.progress) | {"films": len(bench.test), "patients": len(patients)}
 
 
 def _measure_steps(bench: Bench) -> dict[str, Any]:
-    job = CurveJob(
-        find_main(bench.systems), _find_degrader(bench), bench.settings, bench.how, bench.folder / CACHE
-    )  # fmt: skip
-    return measure_steps(bench.films[: bench.settings.curve_films], job, bench.progress)
+    job = CurveJob(find_main(bench.systems), _find_degrader(bench), bench.settings, bench.how, bench.cache)
+    return measure_steps(bench.test[: bench.settings.curve_films], job, bench.progress)
 
 
 def _find_degrader(bench: Bench) -> Degrader:
@@ -110,23 +129,49 @@ def _measure_cost(bench: Bench) -> dict[str, Any]:
 
 def _draw_pictures(bench: Bench) -> dict[str, Any]:
     """Write degraded, restored and true films, and DRRs before and after; one view of each CT."""
-    system, rows, titles = find_main(bench.systems), [], []
-    restore = Restoration(system, dataclasses.replace(bench.how, tone="full"))
-    for row in bench.films[:NUM_PICTURES]:
-        ledger = Ledger(bench.folder / CACHE, load_film(row))
+    rows, titles, restore = [], [], bench.use(bench.how.mode)
+    for row in bench.test[:NUM_PICTURES]:
+        ledger = Ledger(bench.cache, load_film(row))
         for degrader in bench.degraders:
             seed = make_seed(bench.settings.seed, "evaluate", row.path.name, degrader.name)
             worse = ledger.degrade(degrader, seed)
             rows.append([worse, open_window(worse), restore(worse, seed), ledger.film])
             titles.append([degrader.name, "window", restore.name, f"film {row.path.stem[:40]}"])
     for drr in {drr.case: drr for drr in reversed(bench.drrs)}.values():
-        image, _ = load_drr(drr)
-        rows.append([image, restore(image, bench.settings.seed)])
+        rows.append(list(restore_drr(drr, restore, bench.settings.seed, bench.cache)))
         titles.append([f"DRR {drr.case}", restore.name])
     write_montage(bench.folder / PICTURES, rows, titles)
-    return {"file": PICTURES, "system": system.name, "weights_sha256": system.restorer.sha256}
+    return {"file": PICTURES, "method": restore.name, "weights_sha256": restore.system.restorer.sha256}
+
+
+def _measure_noise(bench: Bench) -> dict[str, Any]:
+    job = TextureJob(bench.use(bench.how.mode), bench.degraders, bench.settings, bench.cache)
+    return measure_texture(bench.test, bench.drrs, job, bench.progress)
+
+
+def _measure_realism(bench: Bench) -> dict[str, Any]:
+    methods = [bench.use(mode) for mode in bench.settings.modes]
+    return judge_realism(bench.films, bench.test, bench.drrs, methods, bench.settings, bench.cache, bench.progress)
+
+
+def _measure_nodules(bench: Bench) -> dict[str, Any]:
+    """Measure made nodules on films, projected nodules of ``twins``, and blobs that nobody put into ``drrs``."""
+    restore, seed = bench.use(bench.how.mode), bench.settings.seed
+    restorer, how = restore.system.restorer, restore.how
+    found: dict[str, Any] = {"method": restore.name, "weights_sha256": restorer.sha256}
+    found["films"] = measure_nodules(bench.test, restorer, how, seed)
+    if bench.twins:
+        found["twins"] = measure_twins(bench.twins, restorer, how, seed, progress=bench.progress)
+    if bench.drrs:
+        films = [find_blobs(load_film(row)) for row in bench.test]
+        outputs = [restore_drr(row, restore, seed, bench.cache)[1] for row in bench.drrs]
+        found["blobs"] = compare_blobs(
+            films, [find_blobs(image) for image in outputs], [row.case for row in bench.drrs]
+        )
+    return found
 
 
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "matrix": _measure_matrix, "steps": _measure_steps, "cost": _measure_cost, "pictures": _draw_pictures,
+    "matrix": _measure_matrix, "steps": _measure_steps, "cost": _measure_cost, "noise": _measure_noise,
+    "realism": _measure_realism, "nodules": _measure_nodules, "pictures": _draw_pictures,
 }  # fmt: skip

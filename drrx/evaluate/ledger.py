@@ -1,6 +1,7 @@
 """What was made and scored already: a stopped evaluation goes on, and one more system costs its own time only."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ WHITE = 65535
 
 
 class Ledger:
-    """One film's LQ copies (16-bit files) and scores, kept in a folder under names made of all they depend on.
+    """A film's or DRR's copies, degraded or restored (16-bit files), and its scores.
 
-    The code is not among these: delete the folder after a change of it.
+    They are kept in a folder under names made of all they depend on, but for the code: delete the folder after a
+    change of it.
     """
 
     def __init__(self, folder: Path, film: Image) -> None:
@@ -37,12 +39,22 @@ class Ledger:
 
     def degrade(self, degrader: Degrader, seed: int) -> Image:
         """Return the film's LQ copy, rounded to 16 bits; one that a network made is kept."""
-        path = self.folder / f"{degrader.name}-{degrader.sha256[:16]}-{seed}.npy"
+        key = f"{degrader.name}-{degrader.sha256[:16]}-{seed}"
+        return self.make(key, lambda: degrader.degrade(self.film, seed), keep=bool(degrader.sha256))
+
+    def make(self, key: str, work: Callable[[], Image], keep: bool = True) -> Image:
+        """Return the image kept under ``key``, or the result of ``work``, rounded to 16 bits either way."""
+        path = self.folder / f"{key}.npy"
         if path.is_file():
             levels = np.load(path)
         else:
-            levels = np.round(degrader.degrade(self.film, seed) * WHITE).astype(np.uint16)
-            if degrader.sha256:
+            levels = np.round(work() * WHITE).astype(np.uint16)
+            if keep:
                 with write_whole(path) as temporary, temporary.open("wb") as stream:
                     np.save(stream, levels)
         return levels.astype(np.float32) / np.float32(WHITE)
+
+
+def hash_key(text: str) -> str:
+    """Return a short name for a long key."""
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,6 +1,5 @@
 """The cross-degradation matrix: systems trained on some degradations, tested on every one."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 from drrx.degrader.model import Degrader
 from drrx.evaluate.interval import bootstrap_mean, find_p_value
-from drrx.evaluate.ledger import Ledger
+from drrx.evaluate.ledger import Ledger, hash_key
 from drrx.evaluate.methods import BICUBIC, Method, Restoration
-from drrx.evaluate.pool import map_films
+from drrx.evaluate.pool import map_rows
 from drrx.evaluate.scores import MEASURES, Score, Scorer, to_psnr
 from drrx.evaluate.settings import EvaluateRestorerSettings
 from drrx.pairs.films import FilmRow, load_film
@@ -47,8 +46,7 @@ class FilmJob:
         return table
 
     def _make_key(self, degrader: Degrader, method: Method, seed: int) -> str:
-        text = f"{degrader.name} {degrader.sha256} {seed} {method.key} {self.settings.border_px}"
-        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+        return hash_key(f"{degrader.name} {degrader.sha256} {seed} {method.key} {self.settings.border_px}")
 
 
 def measure_matrix(
@@ -62,7 +60,7 @@ def measure_matrix(
     patients, where such a system is given.
     """
     tables = []
-    for table in map_films(job, rows, job.settings.jobs, job.settings.threads):
+    for table in map_rows(job, rows, job.settings.jobs, job.settings.threads):
         tables.append(table)
         progress(f"matrix: {len(tables)} of {len(rows)} films")
     patients, resamples = [row.patient for row in rows], job.settings.resamples

@@ -1,4 +1,4 @@
-"""The same work on many films, in one process or shared by several."""
+"""The same work on many films or DRRs, in one process or shared by several."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -7,13 +7,12 @@ from typing import Any, TypeVar
 
 import torch
 
-from drrx.pairs.films import FilmRow
-
+R = TypeVar("R")
 T = TypeVar("T")
-_work: Callable[[FilmRow], Any] | None = None
+_work: Callable[[Any], Any] | None = None
 
 
-def map_films(work: Callable[[FilmRow], T], rows: Sequence[FilmRow], jobs: int, threads: int) -> Iterator[T]:
+def map_rows(work: Callable[[R], T], rows: Sequence[R], jobs: int, threads: int) -> Iterator[T]:
     """Yield ``work(row)`` for every row, in order; with several jobs ``work`` is pickled once to each process."""
     share = max(1, threads // jobs)
     if jobs == 1:
@@ -25,12 +24,12 @@ def map_films(work: Callable[[FilmRow], T], rows: Sequence[FilmRow], jobs: int, 
         yield from pool.map(_do, rows)
 
 
-def _begin(work: Callable[[FilmRow], Any], threads: int) -> None:
+def _begin(work: Callable[[Any], Any], threads: int) -> None:
     global _work
     torch.set_num_threads(threads)
     _work = work
 
 
-def _do(row: FilmRow) -> Any:
+def _do(row: Any) -> Any:
     assert _work is not None
     return _work(row)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from drrx.evaluate import paper_network
-from drrx.evaluate.paper import DIFFERENCES, PAPER
+from drrx.evaluate.paper import DIFFERENCES, NOISE_SHARE, PAPER
+from drrx.evaluate.realism import LOOKS
 
 Part = dict[str, Any]
 MEASURES = {
@@ -126,6 +127,65 @@ def _write_network(part: Part) -> str:
     return f"{part['parameters'] / 1e6:.2f} M parameters, {part['gflop_per_call']:.0f} GFLOP per call"
 
 
+def _write_noise(part: Part) -> list[str]:
+    about = (
+        f"{part['method']} `{part['weights_sha256'][:12]}`. Median noise power of the lung field per octave against "
+        f"{part['films']} films, dB; `above`: share of outputs above the films' 95th percentile in any octave (the "
+        f"paper's readers saw a significant increase of noise in {NOISE_SHARE:.1%} of its outputs); grid peak: how far "
+        f"the spectrum stands out at multiples of 1/8 cycles/px, median and largest over images, films "
+        f"{_write_pair(part['peaks_db']['film'])} dB."
+    )
+    octaves = list(next(iter(part["outputs"].values()))["octaves"])
+    rows = [
+        [name, *(f"{found['octaves'][octave]['difference_db']:+.1f}" for octave in octaves),
+         f"{found['distance_db']:.1f}", f"{found['share_above']:.0%}", _write_pair(part["peaks_db"][name])]
+        for name, found in part["outputs"].items()
+    ]  # fmt: skip
+    return [about, make_table(["output", *octaves, "mean distance", "above", "grid peak dB"], rows)]
+
+
+def _write_pair(values: Sequence[float]) -> str:
+    return f"{values[0]:.1f} ({values[1]:.1f})"
+
+
+def _write_realism(part: Part) -> list[str]:
+    about = (
+        "AUC with which a small network, trained from scratch, tells patches of outputs from patches of films, judged "
+        "on patients and CTs that it never saw (0.5: cannot; 95 % interval). `shown`: as displayed; `texture`: without "
+        "mean and contrast."
+    )
+    rows = [
+        [name, *(f"{found[look]['auc']:.3f} ({found[look]['low']:.3f} to {found[look]['high']:.3f})" for look in LOOKS),
+         str(found["others_test_groups"])]
+        for name, found in part["outputs"].items()
+    ]  # fmt: skip
+    return [about, make_table(["images", *LOOKS, "CTs judged on"], rows)]
+
+
+def _write_nodules(part: Part) -> list[str]:
+    rows = [[f"made on films: {name}", _write_spread(values)] for name, values in part["films"].items()]
+    if twins := part.get("twins"):
+        rows += [[f"projected: {name}", _write_spread(values)] for name, values in twins["spread"].items()]
+        rows += [[f"projected: {name} within the goal", f"{share:.1%}"] for name, share in twins["within"].items()]
+        rows.append(["projected: observer's AUC, DRR and restored", f"{twins['auc_drr']:.3f}, {twins['auc']:.3f}"])
+        rows.append(["projected: change of that AUC", _interval(twins["auc_change"], 3)])
+    if blobs := part.get("blobs"):
+        rows.append(
+            ["blobs an image without nodules", f"{_interval(blobs['rate'], 2)}; films {blobs['films_rate']:.2f}"]
+        )
+    about = f"{part['method']} `{part['weights_sha256'][:12]}`. Median (5th to 95th percentile)."
+    return [about, make_table(["measure", "value"], rows)]
+
+
+def _write_spread(values: Sequence[float]) -> str:
+    return f"{values[1]:.3f} ({values[0]:.3f} to {values[2]:.3f})"
+
+
+def _write_pictures(part: Part) -> list[str]:
+    return [f"![Degraded, restored and true]({part['file']})"]
+
+
 WRITERS: dict[str, Callable[[Part], list[str]]] = {
-    "matrix": _write_matrix, "steps": _write_steps, "cost": _write_cost,
+    "matrix": _write_matrix, "steps": _write_steps, "cost": _write_cost, "noise": _write_noise,
+    "realism": _write_realism, "nodules": _write_nodules, "pictures": _write_pictures,
 }  # fmt: skip

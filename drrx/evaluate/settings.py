@@ -34,6 +34,12 @@ class EvaluateRestorerSettings:
     curve_alphas: tuple[float, ...] = Field(
         default=(0.0, 0.25, 0.5, 0.75, 1.0), min_length=1, description="shares of sample of that curve"
     )
+    max_drrs: int = Field(default=48, ge=1, description="DRRs to restore, at most; evenly from all cases")
+    held_out: tuple[str, ...] = Field(
+        default=(), description="cases of --drrs that no training saw; the realism test judges on these"
+    )
+    realism_films: int = Field(default=80, ge=1, description="training films that the realism test learns from")
+    realism_steps: int = Field(default=500, ge=1, description="training steps of the classifier of the realism test")
     cost_px: int = Field(default=1024, ge=256, le=4096, description="side of the timed image, px")
     cost_runs: int = Field(default=5, ge=1, le=100, description="timed runs of each mode after a warm-up; median")
     paper_calls: int = Field(default=3, ge=0, le=100, description="timed calls of the paper's network; 0 = leave out")

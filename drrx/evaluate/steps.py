@@ -14,7 +14,7 @@ from drrx.evaluate.ledger import Ledger
 from drrx.evaluate.lung_field import find_lung_field
 from drrx.evaluate.methods import Restoration, System
 from drrx.evaluate.noise import compare_noise, make_norm, measure_octaves
-from drrx.evaluate.pool import map_films
+from drrx.evaluate.pool import map_rows
 from drrx.evaluate.scores import Scorer
 from drrx.evaluate.settings import EvaluateRestorerSettings
 from drrx.pairs.films import FilmRow, load_film
@@ -44,22 +44,17 @@ class CurveJob:
         seed = make_seed(self.settings.seed, "evaluate", row.path.name, self.degrader.name)
         worse = ledger.degrade(self.degrader, seed)
 
-        def restore(mode: str, steps: int) -> Image:
-            how = dataclasses.replace(self.how, mode=mode, steps=steps, tone="full")  # type: ignore[arg-type]
-            return Restoration(self.system, how)(worse, seed)
+        def restore(**how: Any) -> Image:
+            return Restoration(self.system, dataclasses.replace(self.how, tone="full", **how))(worse, seed)
 
         def measure(image: Image) -> Point:
             score = scorer.score(image)
             return score.psnr_db, score.ssim, measure_octaves(image, lungs)
 
-        images = {f"steps {steps}": restore("sample", steps) for steps in self.settings.curve_steps}
-        mean = restore("mean", 1)
-        usual = f"steps {self.how.steps}"
-        sample = images[usual] if usual in images else restore("sample", self.how.steps)
-        images |= {
-            f"alpha {alpha:g}": mean + np.float32(alpha) * (sample - mean) for alpha in self.settings.curve_alphas
-        }
-        return {name: measure(image) for name, image in (images | {FILM: ledger.film}).items()}
+        images = {FILM: ledger.film}
+        images |= {f"steps {steps}": restore(mode="sample", steps=steps) for steps in self.settings.curve_steps}
+        images |= {f"alpha {alpha:g}": restore(mode="blend", alpha=alpha) for alpha in self.settings.curve_alphas}
+        return {name: measure(image) for name, image in images.items()}
 
 
 def measure_steps(
@@ -70,7 +65,7 @@ def measure_steps(
     ``noise_db`` is ``distance_db`` of ``compare_noise``, the films being these films themselves before degradation.
     """
     points = []
-    for found in map_films(job, rows, job.settings.jobs, job.settings.threads):
+    for found in map_rows(job, rows, job.settings.jobs, job.settings.threads):
         points.append(found)
         progress(f"steps: {len(points)} of {len(rows)} films")
     norm = make_norm([found[FILM][2] for found in points])

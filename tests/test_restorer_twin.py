@@ -4,18 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
 from drrx.errors import DrrxError
-from drrx.nets.unet import HaarUnet
 from drrx.restorer.grain import weigh_grain
 from drrx.restorer.restore import restore_cxr
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.restorer.tone import IDENTITY, MIN_SLOPE, fit_tone
 from drrx.restorer.twin import restore_twin
 from tests.films import make_film
-from tests.restorers import make_restorer
+from tests.restorers import make_guided, make_restorer
 
 FAST = RestoreCxrSettings(steps=2)
 
@@ -141,14 +139,6 @@ def test_a_variant_of_another_size_is_refused():
 
 
 # Nodule map
-
-
-def make_guided():
-    torch.manual_seed(0)
-    net = HaarUnet((8, 16), (1, 1), 16, 4, guided=True)
-    for parameter in net.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    return dataclasses.replace(make_restorer(), network=net.eval())
 
 
 def test_the_nodule_map_reaches_twin_and_variant_alike():

@@ -107,7 +107,7 @@ def test_alpha_brings_white_noise_to_the_films_and_not_above():
     target = np.median([measure_octaves(m + 0.6 * (s - m), ALL) for m, s in zip(means, samples, strict=True)], axis=0)
     report = fit_alpha(means, samples, NoiseNorm(target, target), [ALL] * 3)
     assert report["alpha"] == pytest.approx(0.6, abs=0.011)
-    assert [octave["grain"] for octave in report["octaves"].values()] == pytest.approx([0.6] * 4, abs=0.05)
+    assert [octave["alpha"] for octave in report["octaves"].values()] == pytest.approx([0.6] * 4, abs=0.05)
     assert all(octave["blend_db"] <= 1e-6 for octave in report["octaves"].values())
     assert report["above_without_sample"] == []
 
@@ -117,7 +117,7 @@ def test_alpha_ends_at_its_limits():
     quiet, loud = norm_at(-90, -90, -90, -90), norm_at(0, 0, 0, 0)
     report = fit_alpha([mean], [sample], loud, [ALL])
     assert report["alpha"] == 1.0
-    assert report["octaves"][OCTAVE_NAMES[0]]["grain"] == 8.0
+    assert report["octaves"][OCTAVE_NAMES[0]]["alpha"] == 1.0
     report = fit_alpha([mean], [sample], quiet, [ALL])
     assert report["alpha"] == 0.0
     assert report["above_without_sample"] == list(OCTAVE_NAMES)

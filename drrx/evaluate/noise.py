@@ -24,8 +24,7 @@ MIN_COVER = 0.98
 OCTAVES = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
 OCTAVE_NAMES = tuple(f"1/{round(1 / low)} to 1/{round(1 / high)} cycles/px" for low, high in OCTAVES)
 FLOOR = 1e-15
-ALPHAS = np.linspace(0.0, 8.0, 801)
-ONE = 100
+ALPHAS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,20 +162,19 @@ def fit_alpha(
     dict
         ``alpha``: the largest of 0, 0.01, ..., 1 with which no octave's median is above the films'. An octave in which
         the mean alone is above does not count, as no share of sample mends it; it is in ``above_without_sample``.
-        ``octaves``: the difference from the films in dB at 0, at ``alpha`` and at 1, and ``grain``: how much of the
-        octave's own part of sample minus mean (0 to 8) would bring it alone to the films.
+        ``octaves``: alpha of each alone, and the difference from the films in dB at 0, at ``alpha`` and at 1.
     """
     masks = [find_lung_field(mean) for mean in means] if masks is None else masks
     per_image = [_blend_db(*triple) for triple in zip(means, samples, masks, strict=True)]
     difference = np.median(np.stack(per_image), axis=0) - norm.median_db
     fits = [ALPHAS[np.flatnonzero(np.cumprod(column <= 0))[-1]] if column[0] <= 0 else 0.0 for column in difference.T]
     counted = [fit for fit, start in zip(fits, difference[0], strict=True) if start <= 0]
-    alpha = float(min([*counted, 1.0])) if counted else 0.0
-    at = difference[round(alpha * ONE)]
+    alpha = float(min(counted)) if counted else 0.0
+    at = difference[round(alpha * (len(ALPHAS) - 1))]
     octaves = {
         name: {
-            "grain": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
-            "sample_db": _round(difference[ONE, i]),
+            "alpha": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
+            "sample_db": _round(difference[-1, i]),
         }
         for i, name in enumerate(OCTAVE_NAMES)
     }  # fmt: skip

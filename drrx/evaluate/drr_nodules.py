@@ -58,8 +58,8 @@ def measure_twins(
 
 def make_change(twin: Twin, drr: Image, restored: Image) -> Change:
     """Return variant and twin before and after restoration; before in the window that the restorer starts from."""
-    before = [np.clip(twin.restored.look.window.apply(image), 0.0, 1.0) for image in (twin.drr, drr)]
-    return Change(*before, twin.restored.image, restored)
+    twin_in, variant_in = (np.clip(twin.restored.look.window.apply(image), 0.0, 1.0) for image in (twin.drr, drr))
+    return Change(twin_in, variant_in, twin.restored.image, restored)
 
 
 def measure_change(change: Change, shadows: Sequence[Shadow], lung: Mask) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def measure_d_prime(
     found = np.array([fftconvolve(signal, channel, mode="same")[middle] for channel in channels])
     flat = channels.reshape(NUM_CHANNELS, -1)
     covariance = np.cov(answers) + (GREY_STEP / block) ** 2 * (flat @ flat.T)
-    return float(np.sqrt(max(found @ np.linalg.solve(covariance, found), 0.0)))
+    return float(np.sqrt(max(float(found @ np.linalg.solve(covariance, found)), 0.0)))
 
 
 def to_auc(d_prime: float) -> float:

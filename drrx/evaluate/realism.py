@@ -137,7 +137,8 @@ class PatchNet(nn.Sequential):
     """
 
     def __init__(self) -> None:
-        widths, layers = (len(LOOKS), 16, 24, 40), []
+        layers: list[nn.Module] = []
+        widths = (len(LOOKS), 16, 24, 40)
         for i in range(3):
             layers += [nn.Conv2d(widths[i], widths[i + 1], 4, stride=2, padding=1)]
             layers += [nn.GroupNorm(1, widths[i + 1]), nn.SiLU()]
@@ -157,7 +158,7 @@ def _train(real: Sequence[Subject], fake: Sequence[Subject], look: str, seed: in
             batch = batch[..., ::-1].copy()
         loss = functional.binary_cross_entropy_with_logits(network(_prepare(batch, look))[:, 0], target)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     torch.random.set_rng_state(generator)
@@ -173,8 +174,8 @@ def _by_group(side: Sequence[Subject]) -> list[list[Subject]]:
 
 def _draw(groups: Sequence[Sequence[Subject]], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw half a batch: a group, one of its images, one of its patches, each evenly."""
-    chosen = [groups[rng.integers(len(groups))] for _ in range(BATCH // 2)]
-    subjects = [group[rng.integers(len(group))] for group in chosen]
+    chosen = [groups[int(rng.integers(len(groups)))] for _ in range(BATCH // 2)]
+    subjects = [group[int(rng.integers(len(group)))] for group in chosen]
     return np.stack([subject.patches[rng.integers(len(subject.patches))] for subject in subjects])
 
 

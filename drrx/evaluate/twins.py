@@ -37,11 +37,9 @@ class TwinRow:
         """Return what each nodule of a variant adds to the projection."""
         arrays = read_arrays(self.case / variant / self.view / "paths.npz")
         numbers = sorted(int(key.split("_")[0]) for key in arrays if key.endswith("_path_mm"))
-        return [
-            Shadow(*(arrays[f"{i}_{key}"] for key in ("path_mm", "delta_line_integral")),
-                   row=int(arrays[f"{i}_row"]), column=int(arrays[f"{i}_column"]))
-            for i in numbers
-        ]  # fmt: skip
+        keys = ("path_mm", "delta_line_integral", "row", "column")
+        found = [[arrays[f"{number}_{key}"] for key in keys] for number in numbers]
+        return [Shadow(path, delta, int(row), int(column)) for path, delta, row, column in found]
 
     def map_nodules(self) -> Image:
         """Return where any variant has a nodule, 0 or 1, float32 ``[row, column]``: the map a guided network takes."""

@@ -54,6 +54,7 @@ include: "workflow/rules/nodules.smk"
 include: "workflow/rules/radiographs.smk"
 include: "workflow/rules/restoration.smk"
 include: "workflow/rules/dataset.smk"
+include: "workflow/rules/training.smk"
 
 
 onstart:

@@ -27,6 +27,7 @@ from drrx.projector.settings import ProjectCtSettings
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.settings import Field, settings
+from drrx.train.settings import TrainSettings
 
 __all__ = [
     "STAGES",
@@ -102,6 +103,9 @@ class Config:
     )
     collect_dataset: CollectDatasetSettings = Field(
         default=CollectDatasetSettings(), description="The data set: files, previews and pages"
+    )
+    train: TrainSettings = Field(
+        default=TrainSettings(), description="Training of the restorer (target train_restorer), apart from the data set"
     )
 
 

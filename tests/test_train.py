@@ -54,6 +54,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(pool, tmp_path, monkeypatch):
         ddpm_hq.train_ddpm_hq(pool, tmp_path / "b", settings, progress=stop)
     resumed = ddpm_hq.train_ddpm_hq(pool, tmp_path / "b", settings)
     assert resumed.step == whole.step == 5
+    steps = [line.split(",")[0] for line in (tmp_path / "b" / LOG_FILE).read_text().splitlines()]
+    assert steps == ["step", *(str(step) for step in range(1, 6) for _ in range(2))]
     assert [stage["first_step"] for stage in resumed.stages] == [0, 1]
     for name, value in whole.average.items():
         assert torch.equal(value, resumed.average[name]), name

@@ -99,7 +99,7 @@ class Trainer:
         self.alphas = make_alphas(settings.snr_shift).float().to(accelerator.device)
         self.scale = ResidualScale(state.deviations)
         self.network, self.optimizer = accelerator.prepare(state.model, state.optimizer)
-        self.log = TrainLog(run_folder, validation, settings) if accelerator.is_main_process else None
+        self.log = TrainLog(run_folder, state.step, validation, settings) if accelerator.is_main_process else None
 
     def run(self) -> None:
         """Step until the end; a checkpoint every ``save_minutes`` and at the end."""

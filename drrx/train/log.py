@@ -11,6 +11,7 @@ from torch import Tensor
 from drrx.diffusion.residual import ResidualScale
 from drrx.diffusion.sample import draw_noise, sample_residual
 from drrx.errors import DrrxError
+from drrx.io.files import write_text
 from drrx.io.image import write_picture
 from drrx.pairs.pool import PairPool
 from drrx.seeds import make_rng, make_seed
@@ -18,15 +19,19 @@ from drrx.train.settings import TrainDdpmHqSettings
 from drrx.train.state import TrainState
 
 LOG_FILE, FIGURES = "log.csv", "figures"
+HEADER = "step,minutes,name,value"
 CROPS_PER_KIND, SAMPLE_STEPS = 4, 5
 
 
 class TrainLog:
-    """Writes the log of one run; a resumed run drops the lines after its checkpoint and goes on."""
+    """Writes the log of one run; a resumed run drops the lines after its checkpoint, at ``step``, and goes on."""
 
-    def __init__(self, folder: Path, validation: PairPool | None, settings: TrainDdpmHqSettings) -> None:
-        self.folder, self.validation, self.settings = folder, validation, settings
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, step: int, validation: PairPool | None, settings: TrainDdpmHqSettings) -> None:
+        self.path, self.figures = folder / LOG_FILE, folder / FIGURES
+        self.validation, self.settings = validation, settings
+        kept = self.path.read_text(encoding="utf-8").splitlines()[1:] if self.path.is_file() else []
+        kept = [line for line in kept if int(line.partition(",")[0]) <= step]
+        write_text(self.path, "\n".join([HEADER, *kept]) + "\n")
         self.board: Any = None
         if settings.tensorboard:
             self.board = _open_board(folder / "tensorboard")
@@ -48,7 +53,7 @@ class TrainLog:
             state.model.load_state_dict(kept)
         rows = [np.concatenate(images[0], axis=1) for images in shown.values()]
         picture = np.round(255 * np.clip(np.concatenate(rows), 0, 1)).astype(np.uint8)
-        write_picture(self.folder / FIGURES / f"step_{state.step:07d}.png", np.repeat(picture[..., None], 3, axis=2))
+        write_picture(self.figures / f"step_{state.step:07d}.png", np.repeat(picture[..., None], 3, axis=2))
         self._add(state, {f"psnr_{kind}": _psnr(images) for kind, images in shown.items()})
 
     def _restore(
@@ -74,10 +79,7 @@ class TrainLog:
         return found
 
     def _add(self, state: TrainState, values: dict[str, float]) -> None:
-        path = self.folder / LOG_FILE
-        with path.open("a", encoding="utf-8") as stream:
-            if stream.tell() == 0:
-                stream.write("step,minutes,name,value\n")
+        with self.path.open("a", encoding="utf-8") as stream:
             for name, value in values.items():
                 stream.write(f"{state.step},{state.elapsed_s / 60:.2f},{name},{value:.5f}\n")
         for name, value in values.items() if self.board else ():

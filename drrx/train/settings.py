@@ -65,3 +65,18 @@ class TrainDdpmHqSettings:
         """Return the share of each kind of pair by its name."""
         kinds = ("munit_lq", "ddpm_lq", "physics", "bicubic", "identity")
         return {kind: getattr(self, f"share_{kind}") for kind in kinds}
+
+
+@settings
+class TrainSettings:
+    """What the workflow's training targets work on; the numbers of each run are options of its command."""
+
+    images: str = Field(default="", description="table (CSV) or folder of real radiographs; needed for training")
+    drrs: tuple[str, ...] = Field(
+        default=("results",), description="folders of DRRs, DIR or DIR=WEIGHT, real ones first, to learn their look from"
+    )
+    held_out: tuple[str, ...] = Field(default=(), description="cases of those folders to keep out of training")
+    copies: int = Field(default=2, ge=1, le=1000, description="LQ copies of every radiograph and degrader")
+    minutes_lq: float = Field(default=30.0, gt=0, description="training time of MUNIT-LQ and of DDPM-LQ, minutes each")
+    minutes_hq: float = Field(default=90.0, gt=0, description="training time of DDPM-HQ and of its bicubic twin, each")
+    device: str = Field(default="cpu", pattern="^(cpu|cuda)$", description="cpu or cuda")

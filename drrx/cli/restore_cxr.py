@@ -1,7 +1,8 @@
 """Restore a low-quality radiograph, such as the DRR of a chest CT, with the conditional DDPM delivered in the package.
 
 Reads an 8- or 16-bit grayscale PNG of 256 to 4096 px, bone white; writes a 16-bit PNG of the same size. The same seed
-gives the same image. About 1.4 s for 1024 x 1024 px on two cores, and some seconds to start.
+gives the same image. Haze is cleared by a tone curve that keeps black and white; large structures stay where they are
+(--low-band). About 1.4 s for 1024 x 1024 px on two cores, and some seconds to start.
 
 Example: drrx restore-cxr drr.png --output cxr.png --mode blend --seed 0
 """

@@ -12,6 +12,9 @@ from drrx.restorer.grain import weigh_grain
 from drrx.restorer.model import Restorer
 from drrx.restorer.settings import RestoreCxrSettings
 
+SHIFT_PX = 2
+"""Half a block of the two-level Haar packet."""
+
 
 def find_change(
     values: Tensor, restorer: Restorer, settings: RestoreCxrSettings, seeds: Sequence[int],
@@ -35,9 +38,23 @@ def find_change(
     maps = [2 * values - 1] + ([] if nodules is None else [nodules])
     maps = [pad_reflect(x, (0, -width % grid, 0, -height % grid)).to(restorer.device) for x in maps]
     noise = draw_noise(seeds, *maps[0].shape[-2:]).to(restorer.device)
+    shifts = (0, SHIFT_PX) if settings.quality == "high" else (0,)
+    changes = [_shifted(restorer, settings, noise, maps, shift) for shift in shifts]
+    return torch.stack(changes).mean(dim=0)[..., :height, :width]
+
+
+def _shifted(
+    restorer: Restorer, settings: RestoreCxrSettings, noise: Tensor, maps: Sequence[Tensor], shift: int
+) -> Tensor:  # fmt: skip
+    """Return the change, found on everything shifted against the grid of the Haar blocks.
+
+    The scaled residual itself has that grid, so that the whole sampling is shifted, not single calls.
+    """
+    noise, *maps = (torch.roll(values, (shift, shift), (-2, -1)) for values in (noise, *maps))
     scaled = _sample(Denoiser(restorer, settings, *maps), noise, settings)
-    mean, *sample = [restorer.scale.unscale(x)[..., :height, :width].cpu() / 2 for x in scaled]
-    return _blend(mean, sample[0], settings) if sample else mean
+    mean, *sample = [restorer.scale.unscale(x).cpu() / 2 for x in scaled]
+    change = _blend(mean, sample[0], settings) if sample else mean
+    return torch.roll(change, (-shift, -shift), (-2, -1))
 
 
 def _sample(denoise: Denoiser, noise: Tensor, settings: RestoreCxrSettings) -> tuple[Tensor, ...]:

@@ -9,8 +9,6 @@ from drrx.restorer.model import Restorer
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.restorer.tiles import cut_tiles, join_tiles
 
-SHIFT_PX = 2
-
 
 @dataclass(frozen=True, eq=False)
 class Denoiser:
@@ -34,24 +32,16 @@ class Denoiser:
 
     def __call__(self, noisy: Tensor, t: Tensor) -> Tensor:
         """Return v, float32 ``[batch, 1, H, W]``, of noisy values of that shape at time steps ``[batch]``."""
+        maps = [noisy, self.condition] + ([] if self.nodules is None else [self.nodules])
+        tile, overlap = self.settings.tile_px, self.settings.overlap_px
+        tiles = cut_tiles(noisy.shape[-2], noisy.shape[-1], tile, overlap, self.restorer.network.multiple)
+        parts = (self._call([values[..., rows, columns] for values in maps], t) for rows, columns in tiles)
         with torch.inference_mode(), self._precision():
-            v = self._tiled(noisy, t, shift=0)
-            if self.settings.quality == "high":
-                v = (v + self._tiled(noisy, t, shift=SHIFT_PX)) / 2
-        return v
+            return join_tiles(parts, tiles, noisy, overlap)
 
     def _precision(self) -> torch.autocast:
         brief = self.settings.precision == "bfloat16"
         return torch.autocast(self.restorer.device.type, torch.bfloat16, enabled=brief)
-
-    def _tiled(self, noisy: Tensor, t: Tensor, shift: int) -> Tensor:
-        """Return v, found on images shifted by some pixels against the network's grid."""
-        maps = [noisy, self.condition] + ([] if self.nodules is None else [self.nodules])
-        maps = [_roll(values, shift) for values in maps]
-        tile, overlap = self.settings.tile_px, self.settings.overlap_px
-        tiles = cut_tiles(noisy.shape[-2], noisy.shape[-1], tile, overlap, self.restorer.network.multiple)
-        parts = (self._call([values[..., rows, columns] for values in maps], t) for rows, columns in tiles)
-        return _roll(join_tiles(parts, tiles, noisy, overlap), -shift)
 
     def _call(self, maps: list[Tensor], t: Tensor) -> Tensor:
         size = self.settings.batch_size
@@ -62,7 +52,3 @@ class Denoiser:
     def _network(self, maps: list[Tensor], t: Tensor) -> Tensor:
         noisy, condition, *nodules = (values.contiguous() for values in maps)
         return self.restorer.network(noisy, condition, t, *nodules).float()
-
-
-def _roll(values: Tensor, shift: int) -> Tensor:
-    return torch.roll(values, (shift, shift), dims=(-2, -1)) if shift else values

@@ -58,7 +58,7 @@ class RestoreCxrSettings:
         description="images of one size per network call; 1 keeps an image bit-equal in any company, more is for GPUs",
     )  # fmt: skip
     tile_px: int = Field(default=1536, ge=256, le=8192, description="tile side, px; a larger image is cut in tiles")
-    overlap_px: int = Field(default=256, ge=32, le=1024, description="overlap of tiles, px, blended smoothly")
+    overlap_px: int = Field(default=384, ge=32, le=1024, description="overlap of tiles, px, blended smoothly")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 = as torch has it")
     weights: str = Field(default="", description="weights file (.safetensors); empty = the delivered one")
     device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")

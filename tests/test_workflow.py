@@ -104,6 +104,14 @@ def test_a_dry_run_tells_every_job_and_writes_nothing(fresh):
     assert fresh.files() == ["cohort.tsv"]
 
 
+def test_training_has_targets_of_its_own(fresh):
+    (fresh.folder / "films.csv").write_text("file,patient\n")
+    told = fresh.planned("train_restorer", "--config", "train={images: films.csv}")
+    assert told == {"train_lq": 2, "make_lq": 2, "train_system": 2, "evaluate_restorer": 1, "train_restorer": 1}
+    said = fresh.run("--dry-run", "train_restorer")
+    assert "Set train.images and train.drrs in config.yaml" in said.stdout + said.stderr
+
+
 def test_a_run_makes_the_data_set_logs_and_benchmarks(finished_once):
     project, said = finished_once
     files = project.files()

@@ -97,7 +97,9 @@ def test_a_second_run_makes_and_restores_nothing_and_one_more_system_adds_its_ow
     called = []
     restore = Restoration.__call__
     monkeypatch.setattr(Restoration, "__call__", lambda self, *a: (called.append(self.name), restore(self, *a))[1])
-    assert evaluate_restorer(make_bench(rows, tmp_path, [degrader])) == first
+    again = evaluate_restorer(make_bench(rows, tmp_path, [degrader]))
+    assert again == first
+    assert to_markdown(again) == to_markdown(json.loads((tmp_path / "report.json").read_text())) == to_markdown(first)
     assert not called
     systems = (make_system("bicubic", 1), make_system("mixed", 2), make_system("munit_lq", 3))
     more = evaluate_restorer(make_bench(rows, tmp_path, [degrader], systems))

@@ -1,6 +1,7 @@
 """The parts of an evaluation, one after another, into one report."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from drrx.evaluate.settings import EvaluateRestorerSettings
 from drrx.evaluate.steps import CurveJob, measure_steps
 from drrx.evaluate.texture import TextureJob, measure_texture
 from drrx.evaluate.twins import TwinRow
-from drrx.io.files import read_json, write_json
+from drrx.io.files import read_json, write_text
 from drrx.pairs.domain import DrrRow
 from drrx.pairs.films import FilmRow, load_film
 from drrx.restorer.settings import RestoreCxrSettings
@@ -96,7 +97,8 @@ def evaluate_restorer(bench: Bench) -> dict[str, Any]:
     for name in bench.settings.parts:
         found = PARTS[name](bench)
         report[name] = found | {"settings": dataclasses.asdict(bench.settings), "split": bench.split}
-        write_json(path, report)
+        # In the order of measuring, unlike write_json: it is the order of the tables and figures.
+        write_text(path, json.dumps(report, indent=1, allow_nan=False) + "\n")
     return report
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from drrx.cli import train_munit_lq as command
-from drrx.degrader.munit_lq import MunitLq, load_munit_lq
+from drrx.degrader.munit_lq import MunitLq, bend, load_munit_lq
 from drrx.diffusion.weights import write_weights
 from drrx.errors import DrrxError
 from drrx.io.image import write_image
@@ -220,14 +220,15 @@ def trained(data, films, drrs, tmp_path_factory):
 def test_exported_weights_translate_as_the_averaged_networks_do(trained, data):
     path, sha256, state = trained
     model = load_munit_lq(path)
-    assert (model.name, model.sha256, model.bank.shape) == ("munit_lq", sha256, (3, 10))
+    assert (model.name, model.sha256, model.bank.shape) == ("munit_lq", sha256, (3, 11))
     image = 2 * data.films.images[0][None, None, :32, :32].float() - 1
-    style = model.bank[:1, :-2]
+    style = model.bank[:1, :-3]
     with torch.inference_mode():
         expected = state.average_drrs.decoder(state.average_films.content(image), style)
         found = model.network(image, style)
     assert torch.allclose(found, expected, atol=5e-3)
-    assert torch.allclose(model.bank[:, -2:], torch.tensor([[w.low, w.high] for w in data.windows]))
+    assert torch.allclose(model.bank[:, -3:-1], torch.tensor([[w.low, w.high] for w in data.windows]))
+    assert torch.allclose(model.bank[:, -1], torch.tensor(data.noise))
 
 
 @pytest.mark.parametrize("shape", [(257, 300), (301, 255), (64, 65)])
@@ -245,26 +246,56 @@ def test_any_size_gives_a_registered_copy_of_that_size_from_the_seed_alone(train
 
 
 class Copy(Translator):
-    """A translator that hands the image on."""
+    """A translator that hands the image on, with some number added."""
 
     def forward(self, image, style):
-        return image
+        return image + style[0, 0]
+
+
+def make_copier(low=0.0, high=1.0, noise=0.0, added=0.0):
+    bank = torch.tensor([[added] + [0.0] * 7 + [low, high, noise]])
+    return MunitLq(Copy(4, 1, 8, 16, 2, 64), bank, "", torch.device("cpu"))
 
 
 def test_output_spans_the_window_of_the_drawn_drr():
-    bank = torch.tensor([[0.0] * 8 + [0.3, 0.6]])
-    model = MunitLq(Copy(4, 1, 8, 16, 2, 64), bank, "", torch.device("cpu"))
-    film = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
-    assert np.abs(model.degrade(film, 0) - (0.3 + 0.3 * film)).max() < 0.01
+    film = np.linspace(0, 0.8, 64 * 64, dtype=np.float32).reshape(64, 64)
+    assert np.abs(make_copier(0.3, 0.6).degrade(film, 0) - (0.3 + 0.3 * film)).max() < 0.01
+
+
+def test_noise_is_as_strong_as_the_drrs_and_comes_from_the_seed():
+    film = np.full((128, 128), 0.5, dtype=np.float32)
+    film[:64] = 0.0
+    model = make_copier(noise=0.01)
+    lq = model.degrade(film, 3)
+    assert (lq[:60] == 0).all()
+    assert lq[68:].std() == pytest.approx(0.01, rel=0.05)
+    film[80:90, 80:90] += 0.1
+    difference = model.degrade(film, 3) - lq
+    assert np.abs(difference[:, :70]).max() < 1e-5
+    assert np.abs(model.degrade(film, 4) - model.degrade(film, 3)).max() > 0.01
+
+
+def test_what_is_brighter_than_white_keeps_its_order():
+    film = np.tile(np.linspace(0.5, 1, 64, dtype=np.float32), (64, 1))
+    lq = make_copier(added=0.4).translate(film, 0)[32]
+    assert (np.diff(lq) > 0).all()
+    assert lq.max() < 1
+    assert torch.allclose(bend(torch.tensor([-0.1, 0.5, 0.9])), torch.tensor([0.0, 0.5, 0.9]))
+
+
+def test_a_grid_of_the_decoders_cells_is_taken_away():
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).tile(32, 32) * 0.2 + 0.5
+    film = checks.repeat_interleave(2, 0).repeat_interleave(2, 1).numpy()
+    assert make_copier().translate(film, 0)[16:-16, 16:-16].std() < 0.01
+    slow = 0.5 + 0.2 * np.sin(2 * np.pi * np.arange(128) / 16)[None].repeat(128, 0).astype(np.float32)
+    assert make_copier().translate(slow, 0).std() > 0.9 * slow.std()
 
 
 def test_halving_and_enlarging_move_nothing():
-    bank = torch.tensor([[0.0] * 8 + [0.0, 1.0]])
-    model = MunitLq(Copy(4, 1, 8, 16, 2, 64), bank, "", torch.device("cpu"))
     for size in (128, 129):
         film = (structure(size)[0, 0].numpy() * 0.3 + 0.5).clip(0, 1)
         assert find_shift(film, np.roll(film, 1, axis=1)) == pytest.approx([0, 1], abs=0.1)
-        assert np.abs(find_shift(film, model.degrade(film, 0))).max() < 0.05
+        assert np.abs(find_shift(film, make_copier().degrade(film, 0))).max() < 0.05
 
 
 def find_shift(a, b):

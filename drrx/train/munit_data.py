@@ -8,7 +8,7 @@ from torch import Tensor
 
 from drrx.errors import DrrxError
 from drrx.pairs.domain import DrrRow, load_drr
-from drrx.pairs.films import FilmRow, load_film
+from drrx.pairs.films import FilmRow, load_film, measure_noise
 from drrx.pairs.window import Window
 from drrx.train.munit_crops import Images, halve
 from drrx.train.munit_settings import TrainMunitLqSettings
@@ -16,12 +16,13 @@ from drrx.train.munit_settings import TrainMunitLqSettings
 
 @dataclass(frozen=True, eq=False)
 class MunitData:
-    """Both domains, and the DRRs (with their windows and cases) whose styles go into the bank."""
+    """Both domains, and the DRRs whose styles go into the bank, with their windows, noise (display values), cases."""
 
     films: Images
     drrs: Images
     bank: Sequence[Tensor]
     windows: Sequence[Window]
+    noise: Sequence[float]
     cases: Sequence[str]
 
 
@@ -41,5 +42,6 @@ def load_data(
     return MunitData(
         Images([halve(load_film(row)).half() for row in rows], np.full(len(rows), 1 / len(rows))),
         Images([halve(load_drr(row)[0]).half() for row in drrs], weights / weights.sum()),
-        [halve(values).half() for values, _ in real], [window for _, window in real], [row.case for row in stored],
+        [halve(values).half() for values, _ in real], [window for _, window in real],
+        [measure_noise(values) * (window.high - window.low) for values, window in real], [row.case for row in stored],
     )  # fmt: skip

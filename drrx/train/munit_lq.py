@@ -123,12 +123,12 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, settings: TrainMuni
 
 
 def make_bank(state: MunitState, data: MunitData, settings: TrainMunitLqSettings, device: str = "cpu") -> Tensor:
-    """Return the style code and window (low, high) of the bank's DRRs, float32 ``[number, style_size + 2]``."""
+    """Return style code, window (low, high) and noise of the bank's DRRs, float32 ``[number, style_size + 3]``."""
     with torch.inference_mode():
         crops = [middle_crop(image, settings.crop_px).to(device) for image in data.bank]
         styles = torch.cat([state.average_drrs.style(crop) for crop in crops])
-    windows = torch.tensor([[window.low, window.high] for window in data.windows])
-    return torch.cat([styles.float().cpu(), windows], dim=1)
+    rest = torch.tensor([[w.low, w.high, noise] for w, noise in zip(data.windows, data.noise, strict=True)])
+    return torch.cat([styles.float().cpu(), rest], dim=1)
 
 
 def export_weights(

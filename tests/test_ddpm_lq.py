@@ -173,7 +173,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(domain, tmp_path, monkeypatch):
     whole = ddpm_lq.train_ddpm_lq(domain, tmp_path / "a", settings)
     with pytest.raises(Stopped):
         ddpm_lq.train_ddpm_lq(domain, tmp_path / "b", settings, progress=stop)
-    resumed = ddpm_lq.train_ddpm_lq(domain, tmp_path / "b", settings, resume=True)
+    resumed = ddpm_lq.train_ddpm_lq(domain, tmp_path / "b", settings)
     assert resumed.step == whole.step == 4
     for name, value in whole.average.items():
         assert torch.equal(value, resumed.average[name]), name

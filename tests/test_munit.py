@@ -178,16 +178,14 @@ def test_a_resumed_run_is_the_uninterrupted_one(data, tmp_path, monkeypatch):
     whole = munit_lq.train_munit_lq(data, tmp_path / "a", settings)
     with pytest.raises(Stopped):
         munit_lq.train_munit_lq(data, tmp_path / "b", settings, progress=stop)
-    resumed = munit_lq.train_munit_lq(data, tmp_path / "b", settings, resume=True)
+    resumed = munit_lq.train_munit_lq(data, tmp_path / "b", settings)
     assert resumed.step == whole.step == 5
     for part, network in whole.networks.items():
         for name, value in network.state_dict().items():
             assert torch.equal(value, resumed.networks[part].state_dict()[name]), (part, name)
     assert [row[2:] for row in resumed.losses] == [row[2:] for row in whole.losses]
     with pytest.raises(DrrxError, match="needed the networks of the settings given"):
-        munit_lq.train_munit_lq(data, tmp_path / "b", TrainMunitLqSettings(**(TINY | {"width": 8})), resume=True)
-    with pytest.raises(DrrxError, match=r"found no checkpoint; .* Leave --resume out to start anew"):
-        munit_lq.train_munit_lq(data, tmp_path / "c", settings, resume=True)
+        munit_lq.train_munit_lq(data, tmp_path / "b", TrainMunitLqSettings(**(TINY | {"width": 8})))
     with (tmp_path / "b" / "losses.csv").open() as stream:
         assert [row["step"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4", "5"]
 

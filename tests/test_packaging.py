@@ -15,7 +15,12 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 #: Where conda's name of a package differs from PyPI's.
-PIP_NAME = {"matplotlib-base": "matplotlib", "python-isal": "isal", "pytorch": "torch", "snakemake-minimal": "snakemake"}
+PIP_NAME = {
+    "matplotlib-base": "matplotlib",
+    "python-isal": "isal",
+    "pytorch": "torch",
+    "snakemake-minimal": "snakemake",
+}
 #: Where the imported name differs from PyPI's.
 IMPORTED_FROM = {"PIL": "pillow", "SimpleITK": "simpleitk", "skimage": "scikit-image", "yaml": "pyyaml"}
 

@@ -17,6 +17,7 @@ from drrx.pairs.pool import load_pool
 from drrx.train import ddpm_hq
 from drrx.train.export import start_from
 from drrx.train.log import LOG_FILE
+from drrx.train.pace import rate_at
 from drrx.train.settings import TrainDdpmHqSettings
 from tests.films import write_films
 
@@ -66,7 +67,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(pool, tmp_path, monkeypatch):
 def test_going_on_with_another_network_says_so(pool, tmp_path):
     ddpm_hq.train_ddpm_hq(pool, tmp_path, TrainDdpmHqSettings(steps=1, **TINY))
     other = TrainDdpmHqSettings(steps=2, **(TINY | {"widths": (16, 16)}))
-    with pytest.raises(DrrxError, match="needed the network of the settings given"):
+    with pytest.raises(DrrxError, match="needed the networks of the settings given"):
         ddpm_hq.train_ddpm_hq(pool, tmp_path, other)
 
 
@@ -121,10 +122,10 @@ def test_log_and_figures_tell_of_validation_films(index, pool, tmp_path, monkeyp
 
 def test_rate_rises_stays_and_falls_to_almost_nothing():
     settings = TrainDdpmHqSettings()
-    assert ddpm_hq.rate_at(0.01, settings) == pytest.approx(0.5)
-    assert ddpm_hq.rate_at(0.3, settings) == 1
-    assert ddpm_hq.rate_at(0.8, settings) == pytest.approx(0.5)
-    assert ddpm_hq.rate_at(1.0, settings) < 0.01
+    assert rate_at(0.01, settings) == pytest.approx(0.5)
+    assert rate_at(0.3, settings) == 1
+    assert rate_at(0.8, settings) == pytest.approx(0.5)
+    assert rate_at(1.0, settings) < 0.01
 
 
 def test_command_writes_weights_with_their_story(index, tmp_path):

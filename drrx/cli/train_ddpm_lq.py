@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="PATH", help="radiographs for the figure only (index or folder)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights to write (.safetensors)")
     parser.add_argument("--run-folder", type=Path, required=True, metavar="DIR", help="folder of checkpoints")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-folder")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add_settings(parser, TrainDdpmLqSettings)
 
@@ -52,6 +51,6 @@ def run(args: argparse.Namespace) -> None:
         write_samples(args.run_folder / "samples.png", shown, domain, state, settings)
 
     train_ddpm_lq(
-        domain, args.run_folder, settings, device=args.device, resume=args.resume,
+        domain, args.run_folder, settings, device=args.device,
         progress=lambda text: print(text, flush=True), on_save=save,
     )  # fmt: skip

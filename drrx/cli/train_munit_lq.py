@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", nargs="*", default=[], metavar="CASE", help="cases held out from training")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="weights to write (.safetensors)")
     parser.add_argument("--run-folder", type=Path, required=True, metavar="DIR", help="folder of checkpoints")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --run-folder")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
     add_settings(parser, TrainMunitLqSettings)
 
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     films, drrs = read_films(args.images), read_drrs(args.drrs, args.exclude)
     data = load_data(films, drrs, read_drrs(args.drrs[:1], args.exclude), settings)
     state = train_munit_lq(
-        data, args.run_folder, settings, device=args.device, resume=args.resume,
+        data, args.run_folder, settings, device=args.device,
         progress=lambda text: print(text, flush=True),
     )  # fmt: skip
     sha256 = export_weights(args.output, state, data, settings, describe_run(films, drrs, state, settings))

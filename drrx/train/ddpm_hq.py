@@ -21,9 +21,11 @@ from drrx.nets.unet import HaarUnet
 from drrx.pairs.crops import Crop
 from drrx.pairs.pool import PairPool
 from drrx.seeds import make_rng, make_seed
+from drrx.train.checkpoint import has_checkpoint
 from drrx.train.log import TrainLog
+from drrx.train.pace import fraction_done, rate_at
 from drrx.train.settings import TrainDdpmHqSettings
-from drrx.train.state import TrainState, has_checkpoint, read_checkpoint, write_checkpoint
+from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
 REPORT_STEPS = 50
@@ -75,7 +77,7 @@ def train_ddpm_hq(
     average = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
     state = TrainState(model, optimizer, average, ())
     if has_checkpoint(run_folder):
-        state = read_checkpoint(run_folder, state)
+        read_checkpoint(run_folder, state)
         progress(f"{run_folder}: go on from step {state.step}")
     else:
         if start:
@@ -105,7 +107,7 @@ class Trainer:
         """Step until the end; a checkpoint every ``save_minutes`` and at the end."""
         state, settings = self.state, self.settings
         begun, saved, losses = time.monotonic() - state.elapsed_s, state.elapsed_s, torch.zeros(3)
-        while (done := self._fraction()) < 1.0:
+        while (done := fraction_done(state.step, state.elapsed_s, settings)) < 1.0:
             for group in self.optimizer.param_groups:
                 group["lr"] = settings.learning_rate * rate_at(done, settings)
             losses += self.step(self._draw(done))
@@ -119,11 +121,6 @@ class Trainer:
                 self._save()
                 saved = state.elapsed_s
         self._save()
-
-    def _fraction(self) -> float:
-        if self.settings.steps:
-            return self.state.step / self.settings.steps
-        return self.state.elapsed_s / (60 * self.settings.minutes)
 
     def _agree(self, seconds: float) -> float:
         """Return the first process's clock, so that all processes stop after the same step."""
@@ -201,13 +198,6 @@ def crop_at(fraction: float, settings: TrainDdpmHqSettings) -> tuple[int, int]:
         return settings.crop_px, settings.batch_size
     share = (settings.crop_px / settings.late_crop_px) ** 2
     return settings.late_crop_px, max(1, round(settings.batch_size * share))
-
-
-def rate_at(fraction: float, settings: TrainDdpmHqSettings) -> float:
-    """Return the share of the peak learning rate at a fraction of the run: up, flat, down to 0."""
-    up = fraction / settings.warmup_fraction if settings.warmup_fraction else 1.0
-    down = (1 - fraction) / settings.decay_fraction if settings.decay_fraction else 1.0
-    return max(min(up, down, 1.0), 1e-3)
 
 
 def draw_numbered(pool: PairPool, step: int, index: int, size_px: int, settings: TrainDdpmHqSettings) -> Crop:

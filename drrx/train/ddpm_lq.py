@@ -13,13 +13,15 @@ from torch import Tensor
 from drrx.diffusion.residual import ResidualScale, measure_deviations, measure_magnitudes
 from drrx.diffusion.schedule import NUM_STEPS, make_alphas, to_noisy, to_v
 from drrx.diffusion.weights import write_weights
-from drrx.io.files import write_text
 from drrx.nets.unet import HaarUnet
 from drrx.pairs.domain import DrrRow
 from drrx.seeds import make_rng, make_seed
+from drrx.train.checkpoint import has_checkpoint
 from drrx.train.ddpm_lq_domain import Domain, draw_batch, make_structure
 from drrx.train.ddpm_lq_settings import TrainDdpmLqSettings
 from drrx.train.export import to_half
+from drrx.train.log import start_log
+from drrx.train.pace import fraction_done, rate_at
 from drrx.train.state import TrainState, read_checkpoint, write_checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -30,14 +32,14 @@ BANK_SIZE = 64
 
 
 def train_ddpm_lq(
-    domain: Domain, run_folder: Path, settings: TrainDdpmLqSettings, *, device: str = "cpu", resume: bool = False,
+    domain: Domain, run_folder: Path, settings: TrainDdpmLqSettings, *, device: str = "cpu",
     progress: Callable[[str], None] = LOG.info, on_save: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:  # fmt: skip
-    """Train until time or steps are used up; checkpoints and ``losses.csv`` go to ``run_folder``.
+    """Train until time or steps are used up; go on from the checkpoint in ``run_folder`` where there is one.
 
     Views, crops, time steps and noise of step n come from the seed and n alone, so that a resumed run is the
-    uninterrupted one (exactly so with ``steps``; with ``minutes`` the learning rate follows the clock). ``on_save`` is
-    called after each checkpoint.
+    uninterrupted one (exactly so with ``steps``; with ``minutes`` the learning rate follows the clock). The log goes to
+    ``run_folder`` too; ``on_save`` is called after each checkpoint.
     """
     torch.manual_seed(make_seed(settings.seed, "network") % 2**63)
     model = HaarUnet(settings.widths, settings.blocks, settings.embedding, settings.refine)
@@ -47,14 +49,14 @@ def train_ddpm_lq(
     )
     average = {name: value.detach().float().clone() for name, value in model.state_dict().items()}
     state = TrainState(model, optimizer, average, ())
-    if resume:
-        state = read_checkpoint(run_folder, state)
+    if has_checkpoint(run_folder):
+        read_checkpoint(run_folder, state)
     else:
         measure_scale(state, domain, settings)
     count = sum(p.numel() for p in model.parameters()) / 1e6
     progress(f"{len(domain.images)} DRRs, {count:.2f} M parameters, step {state.step}")
     state.stages.append({"first_step": state.step, "crop_px": settings.crop_px, "batch_size": settings.batch_size})
-    _open_log(run_folder / LOG_FILE, state.step)
+    start_log(run_folder / LOG_FILE, LOG_HEADER, state.step)
     _loop(state, domain, run_folder, settings, device, progress, on_save)
     return state
 
@@ -66,9 +68,9 @@ def _loop(
     alphas, scale = make_alphas(settings.snr_shift).float().to(device), ResidualScale(state.deviations)
     begun = time.monotonic() - state.elapsed_s
     saved, losses = state.elapsed_s, torch.zeros(2)
-    while (done := _fraction(state, settings)) < 1.0:
+    while (done := fraction_done(state.step, state.elapsed_s, settings)) < 1.0:
         for group in state.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _rate_at(done, settings)
+            group["lr"] = settings.learning_rate * rate_at(done, settings)
         images, maps = draw_batch(domain, state.step, settings)
         losses += train_step(state, images.to(device), maps.to(device), alphas, scale, settings)
         state.step += 1
@@ -87,26 +89,9 @@ def _loop(
 
 def _report(state: TrainState, losses: Tensor, log: Path, progress: Callable[[str], None]) -> None:
     mean, terminal = losses.tolist()
-    state.losses.append(round(mean, 5))
     with log.open("a", encoding="utf-8") as stream:
         stream.write(f"{state.step},{state.elapsed_s / 60:.2f},{mean:.5f},{terminal:.5f}\n")
     progress(f"step {state.step}, {state.elapsed_s / 60:.1f} min, loss {mean:.4f}, at pure noise {terminal:.4f}")
-
-
-def _open_log(log: Path, step: int) -> None:
-    """Start the log; a resumed run drops the lines after its checkpoint."""
-    lines = log.read_text(encoding="utf-8").splitlines()[1:] if log.is_file() else []
-    write_text(log, "\n".join([LOG_HEADER, *(line for line in lines if int(line.split(",")[0]) <= step)]) + "\n")
-
-
-def _fraction(state: TrainState, settings: TrainDdpmLqSettings) -> float:
-    return state.step / settings.steps if settings.steps else state.elapsed_s / (60 * settings.minutes)
-
-
-def _rate_at(fraction: float, settings: TrainDdpmLqSettings) -> float:
-    up = fraction / settings.warmup_fraction if settings.warmup_fraction else 1.0
-    down = (1 - fraction) / settings.decay_fraction if settings.decay_fraction else 1.0
-    return max(min(up, down, 1.0), 1e-3)
 
 
 def train_step(

@@ -23,15 +23,20 @@ HEADER = "step,minutes,name,value"
 CROPS_PER_KIND, SAMPLE_STEPS = 4, 5
 
 
+def start_log(path: Path, header: str, step: int) -> None:
+    """Begin a CSV whose first column is the step; of an earlier start's, lines after ``step`` are dropped."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+    kept = [line for line in lines if int(line.partition(",")[0]) <= step]
+    write_text(path, "\n".join([header, *kept]) + "\n")
+
+
 class TrainLog:
     """Writes the log of one run; a resumed run drops the lines after its checkpoint, at ``step``, and goes on."""
 
     def __init__(self, folder: Path, step: int, validation: PairPool | None, settings: TrainDdpmHqSettings) -> None:
         self.path, self.figures = folder / LOG_FILE, folder / FIGURES
         self.validation, self.settings = validation, settings
-        kept = self.path.read_text(encoding="utf-8").splitlines()[1:] if self.path.is_file() else []
-        kept = [line for line in kept if int(line.partition(",")[0]) <= step]
-        write_text(self.path, "\n".join([HEADER, *kept]) + "\n")
+        start_log(self.path, HEADER, step)
         self.board: Any = None
         if settings.tensorboard:
             self.board = _open_board(folder / "tensorboard")

@@ -16,12 +16,14 @@ from drrx.nets.munit import Translator
 from drrx.pairs.domain import DrrRow
 from drrx.pairs.films import FilmRow
 from drrx.seeds import make_rng, make_seed
+from drrx.train.checkpoint import has_checkpoint
 from drrx.train.munit_crops import draw_crops, middle_crop
 from drrx.train.munit_data import MunitData
 from drrx.train.munit_figure import write_samples
 from drrx.train.munit_loss import critic_loss, draw_styles, encode, fooling_loss, translate_losses
 from drrx.train.munit_settings import TrainMunitLqSettings
 from drrx.train.munit_state import MunitState, make_state, read_state, write_state
+from drrx.train.pace import fraction_done, rate_at
 
 LOG = logging.getLogger(__name__)
 KIND = "munit_lq"
@@ -30,22 +32,22 @@ LOSSES = ("image", "content", "style", "cycle", "structure", "fooling", "critic"
 
 
 def train_munit_lq(
-    data: MunitData, run_folder: Path, settings: TrainMunitLqSettings, *, device: str = "cpu", resume: bool = False,
+    data: MunitData, run_folder: Path, settings: TrainMunitLqSettings, *, device: str = "cpu",
     progress: Callable[[str], None] = LOG.info,
 ) -> MunitState:  # fmt: skip
-    """Train until time or steps are used up; checkpoints, losses and figures go to ``run_folder``.
+    """Train until time or steps are used up; go on from the checkpoint in ``run_folder`` where there is one.
 
     Crops and styles of step n come from the seed and n alone, so that a resumed run is the uninterrupted one (exactly
     so with ``steps``; with ``minutes`` the learning rate follows the clock).
     """
     state = make_state(settings, device)
-    if resume:
+    if has_checkpoint(run_folder):
         read_state(run_folder, state)
     progress(f"{len(data.films.images)} films, {len(data.drrs.images)} DRRs, step {state.step}")
     begun = time.monotonic() - state.elapsed_s
     saved = drawn = state.elapsed_s
     sums = torch.zeros(len(LOSSES))
-    while (done := fraction(state, settings)) < 1.0:
+    while (done := fraction_done(state.step, state.elapsed_s, settings)) < 1.0:
         sums += train_step(state, data, done, settings, device)
         state.elapsed_s = time.monotonic() - begun
         if state.step % REPORT_STEPS == 0:
@@ -62,11 +64,6 @@ def train_munit_lq(
     return state
 
 
-def fraction(state: MunitState, settings: TrainMunitLqSettings) -> float:
-    """Return how much of the run is done, 0..1."""
-    return state.step / settings.steps if settings.steps else state.elapsed_s / (60 * settings.minutes)
-
-
 def _report(
     state: MunitState, means: Tensor, done: float, run_folder: Path, progress: Callable[[str], None]
 ) -> None:  # fmt: skip
@@ -75,13 +72,6 @@ def _report(
     write_text(run_folder / "losses.csv", "\n".join(lines) + "\n")
     shown = ", ".join(f"{name} {value:.3f}" for name, value in zip(LOSSES, means.tolist(), strict=True))
     progress(f"step {state.step}, {100 * done:.1f} %, {state.elapsed_s / 60:.1f} min: {shown}")
-
-
-def rate_at(done: float, settings: TrainMunitLqSettings) -> float:
-    """Return the share of the peak learning rate at a fraction of the run: up, flat, down to 0."""
-    up = done / settings.warmup_fraction if settings.warmup_fraction else 1.0
-    down = (1 - done) / settings.decay_fraction if settings.decay_fraction else 1.0
-    return max(min(up, down, 1.0), 1e-3)
 
 
 def train_step(

@@ -73,7 +73,8 @@ class TrainSettings:
 
     images: str = Field(default="", description="table (CSV) or folder of real radiographs; needed for training")
     drrs: tuple[str, ...] = Field(
-        default=("results",), description="folders of DRRs, DIR or DIR=WEIGHT, real ones first, to learn their look from"
+        default=("results",),
+        description="folders of DRRs to learn the look of, DIR or DIR=WEIGHT, real ones first",
     )
     held_out: tuple[str, ...] = Field(default=(), description="cases of those folders to keep out of training")
     copies: int = Field(default=2, ge=1, le=1000, description="LQ copies of every radiograph and degrader")

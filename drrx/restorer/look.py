@@ -16,6 +16,8 @@ from drrx.restorer.tone import IDENTITY, Tone, fit_tone
 
 SMALL_SIGMA_PX = 8.0
 """The low band lives on a grid so coarse that its Gaussian is still this wide there."""
+BASE_SIGMA = 2.0
+"""Of the Gaussian, in cells of that grid, after which an image is called its tones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Look:
         The window in which the result is shown.
     tone
         What became of the low band's tones.
-    low
-        The input's low band, windowed values, float32 ``[row, column]`` on a coarse grid.
+    base
+        The input's tones, windowed values, float32 ``[row, column]`` on a coarse grid.
     correction
         What is added to the network's change to keep the low band's structures, the same grid.
     """
@@ -39,13 +41,13 @@ class Look:
     window: Window
     shown: Window
     tone: Tone
-    low: NDArray[np.float32]
+    base: NDArray[np.float32]
     correction: NDArray[np.float32]
 
     def gain(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return by how much a faint change of the input's display values is multiplied, float32 ``[row, column]``."""
         ratio = (self.shown.high - self.shown.low) / (self.window.high - self.window.low)
-        return (ratio * enlarge(self.tone.slope(self.low), shape)[0, 0]).numpy()
+        return (ratio * enlarge(self.tone.slope(self.base), shape)[0, 0]).numpy()
 
     def to_json(self) -> dict[str, Any]:
         """Return window and tone curve."""
@@ -56,22 +58,25 @@ class Look:
 
 
 def make_look(values: Tensor, change: Tensor, window: Window, settings: RestoreCxrSettings) -> Look:
-    """Return the look of an image, windowed ``values`` and the network's ``change`` of them, ``[1, 1, H, W]``."""
-    low, low_change = (find_low_band(x, settings.lock_sigma_px) for x in (values, change))
-    tone = IDENTITY if settings.low_band == "input" else fit_tone(low, low + low_change)
-    free = settings.low_band == "free"
-    correction = np.zeros_like(low) if free else tone.apply(low) - low - low_change
+    """Return the look of an image, windowed ``values`` and the network's ``change`` of them, ``[1, 1, H, W]``.
+
+    The low band is made to agree with that of the *whole* input after the tone curve, not with the curve of the input's
+    low band: the two differ at strong edges, and the body would get a halo.
+    """
+    before, after = (_shrink(x, settings.lock_sigma_px) for x in (values, values + change))
+    tone = IDENTITY if settings.low_band == "input" else fit_tone(before, after)
+    wrong = np.zeros_like(before) if settings.low_band == "free" else tone.apply(before) - after
+    sigmas = [settings.lock_sigma_px * few / many for few, many in zip(before.shape, values.shape[-2:], strict=True)]
+    correction = np.asarray(ndimage.gaussian_filter(wrong, sigmas, mode="nearest"))
     shown = {"open": window.opened(), "full": FULL, "input": window}[settings.tone]
-    return Look(window, shown, tone, low, correction)
+    return Look(window, shown, tone, ndimage.gaussian_filter(before, BASE_SIGMA, mode="nearest"), correction)
 
 
-def find_low_band(values: Tensor, sigma_px: float) -> NDArray[np.float32]:
-    """Return what of ``[1, 1, H, W]`` is coarser than a Gaussian, float32 ``[row, column]`` on a coarse grid."""
+def _shrink(values: Tensor, sigma_px: float) -> NDArray[np.float32]:
+    """Return ``[1, 1, H, W]`` on the coarse grid of the low band, float32 ``[row, column]``."""
     factor = max(1.0, sigma_px / SMALL_SIGMA_PX)
     height, width = (max(2, round(extent / factor)) for extent in values.shape[-2:])
-    small = functional.adaptive_avg_pool2d(values, (height, width))[0, 0].numpy()
-    sigmas = (sigma_px * height / values.shape[-2], sigma_px * width / values.shape[-1])
-    return np.asarray(ndimage.gaussian_filter(small, sigmas, mode="nearest"))
+    return functional.adaptive_avg_pool2d(values, (height, width))[0, 0].numpy()
 
 
 def enlarge(values: NDArray[np.float32], size: tuple[int, ...]) -> Tensor:

@@ -47,7 +47,7 @@ IDENTITY = Tone((0.0, 1.0), (0.0, 1.0))
 
 
 def fit_tone(before: Values, after: Values) -> Tone:
-    """Fit ``after ~ f(before)`` of two smooth images of one shape, windowed values, with f(0) = 0 and f(1) = 1.
+    """Fit ``after ~ f(before)`` of two coarse images of one shape, windowed values, with f(0) = 0 and f(1) = 1.
 
     Input and film are windowed by the same percentiles, and a rising curve moves no percentile: so black and white are
     known, and a network that makes black grey, as it does where it is unsure, is not followed. Between them: medians of

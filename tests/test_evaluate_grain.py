@@ -16,7 +16,7 @@ def test_gains_that_were_put_in_are_found_again_and_bring_the_films_noise():
     masks = [np.ones((256, 256), bool)] * 3
     means = [0.5 + 0.3 * ndimage.gaussian_filter(make_noise(10 + seed), 4) for seed in range(3)]
     grains = [make_noise(seed) for seed in range(3)]
-    truth = (1.6, 0.7, 1.3, 1.0)
+    truth = (1.6, 0.7, 0.9, 0.8)
     films = [
         measure_octaves(mean + weigh_grain(grain, truth), mask)
         for mean, grain, mask in zip(means, grains, masks, strict=True)
@@ -26,7 +26,7 @@ def test_gains_that_were_put_in_are_found_again_and_bring_the_films_noise():
     assert fit["grain"] == pytest.approx(truth, abs=0.1)
     for name in OCTAVE_NAMES:
         assert abs(fit["octaves"][name]["fit_db"]) < 0.2
-        assert fit["octaves"][name]["mean_db"] < -5
+        assert fit["octaves"][name]["mean_db"] < -4
     weighed = [mean + weigh_grain(grain, fit["grain"]) for mean, grain in zip(means, grains, strict=True)]
     again = np.median([measure_octaves(image, mask) for image, mask in zip(weighed, masks, strict=True)], axis=0)
     stated = [fit["octaves"][name]["fit_db"] for name in OCTAVE_NAMES]

@@ -11,8 +11,9 @@ from drrx.evaluate.lung_field import find_lung_field
 from drrx.evaluate.noise import OCTAVE_NAMES, OCTAVES, Image, Mask, NoiseNorm, cut_tiles, sum_octaves, to_db, transform
 from drrx.restorer.grain import weigh_grain
 
-MAX_GAIN = 3.0
-STARTS = (0.2, 1.0)
+MAX_GAINS = (3.0, 3.0, 1.0, 1.0)
+"""Fine grain may be made stronger. Coarse grain has the size of vessels and nodules: it is never made stronger."""
+STARTS = (0.2, 0.9)
 """A power may have one and the same value at two gains: less grain is tried first."""
 ABOVE = 3.0
 """Noise above the films' counts so many times as much as noise below."""
@@ -24,7 +25,7 @@ def fit_grain(
     """Fit the four gains of ``weigh_grain`` so that ``mean + weighed (sample - mean)`` has the films' noise.
 
     Octaves of the grain overlap, so a power is a quadratic form of the gains: its matrix is measured once per tile, and
-    the gains, 0 to 3, are those of least squares of the differences in dB. Powers are medians over tiles and then over
+    the gains, 0 to 3 and for the two coarse octaves 0 to 1, are those of least squares of the differences in dB. Powers are medians over tiles and then over
     images, as in ``measure_octaves``.
 
     Parameters
@@ -50,7 +51,7 @@ def fit_grain(
         return np.where(difference > 0, ABOVE, 1.0) * difference
 
     starts = [np.full(len(OCTAVES), start) for start in STARTS]
-    fits = [least_squares(misfit, start, bounds=(0.0, MAX_GAIN), diff_step=1e-3) for start in starts]
+    fits = [least_squares(misfit, start, bounds=(0.0, MAX_GAINS), diff_step=1e-3) for start in starts]
     gains = min(fits, key=lambda fit: float(fit.cost)).x
     ways = {"mean_db": np.zeros_like(gains), "sample_db": np.ones_like(gains), "fit_db": gains}
     differences = {name: _compare(forms, way, norm, rest=float(name != "mean_db")) for name, way in ways.items()}

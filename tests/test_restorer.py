@@ -12,6 +12,7 @@ from drrx.cli import restore_cxr as command
 from drrx.diffusion.weights import read_weights, write_weights
 from drrx.errors import DrrxError
 from drrx.pairs.window import measure_window
+from drrx.restorer.change import GRAIN_KERNEL, MEAN_KERNEL, smooth
 from drrx.restorer.model import DELIVERED, KIND, load_restorer
 from drrx.restorer.restore import restore_cxr
 from drrx.restorer.settings import RestoreCxrSettings
@@ -115,7 +116,7 @@ def test_high_quality_has_no_pattern_of_the_networks_grid():
         flat = restore_cxr([image], make_restorer(), settings, [0])[0][128:224, 64:160]
         waves = np.abs(np.fft.fft2(flat - flat.mean()))[::24, ::24]
         patterns.append(waves[[0, 1, 1, 2], [1, 0, 2, 1]])
-    assert patterns[1].max() < 0.01 * patterns[0].max()
+    assert patterns[1].max() < 0.2 * patterns[0].max() < 0.05, "the filters leave little, the shift the rounding alone"
 
 
 @pytest.mark.parametrize(
@@ -194,3 +195,15 @@ def test_weights_of_another_network_are_refused(tmp_path):
     write_weights(tmp_path / "other.safetensors", weights.tensors, config)
     with pytest.raises(DrrxError, match=r"other\.safetensors: found another network.*Train anew"):
         load_restorer(tmp_path / "other.safetensors")
+
+
+def test_filters_take_the_grid_of_two_pixels_and_leave_the_rest_its_place():
+    checks = torch.ones(1, 1, 32, 32)
+    checks[..., ::2, 1::2] = checks[..., 1::2, ::2] = -1.0
+    ramp = torch.arange(32.0).expand(1, 1, 32, 32)
+    for kernel in (MEAN_KERNEL, GRAIN_KERNEL):
+        assert smooth(checks, kernel).abs().max() < 1e-6
+        assert torch.allclose(smooth(ramp, kernel)[..., 3:-3, 3:-3], ramp[..., 3:-3, 3:-3], atol=1e-5)
+    wave = torch.sin(torch.arange(64.0) * torch.pi / 4).expand(1, 1, 64, 64)
+    kept = float(smooth(wave, MEAN_KERNEL)[..., 8:-8, 8:-8].std() / wave[..., 8:-8, 8:-8].std())
+    assert kept > 0.95, "a period of 8 px stays"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
+from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional
 
 from drrx.diffusion.sample import draw_noise, sample_mean, sample_residual
 from drrx.nets.unet import pad_reflect
@@ -81,6 +81,5 @@ def _weigh(grain: Tensor, settings: RestoreCxrSettings) -> Tensor:
 
 def smooth(values: Tensor, kernel: Sequence[float]) -> Tensor:
     """Filter rows and columns of ``[batch, 1, H, W]`` with a symmetric kernel, mirrored at the border."""
-    line, reach = torch.tensor(kernel), len(kernel) // 2
-    padded = functional.pad(values, (reach,) * 4, mode="reflect")
-    return functional.conv2d(functional.conv2d(padded, line[None, None, None]), line[None, None, :, None])
+    rows = ndimage.correlate1d(values.numpy(), kernel, axis=-2, mode="mirror")
+    return torch.from_numpy(ndimage.correlate1d(rows, kernel, axis=-1, mode="mirror"))

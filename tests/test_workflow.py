@@ -131,7 +131,7 @@ def test_what_is_done_is_not_done_again(finished):
 def test_a_restorer_number_runs_restoration_and_what_follows(finished):
     (finished.folder / "config.yaml").write_text("restore_cxr:\n  alpha: 0.25\n")
     assert finished.planned() == {"restore_cxr": 2, "annotate_cxr": 2, "collect_dataset": 1, "all": 1}
-    assert finished.planned("--config", "restore_cxr={alpha: 0.5}") == {}, "the command line wins"
+    assert finished.planned("--config", "restore_cxr={alpha: 1.0}") == {}, "the command line wins"
 
 
 def test_a_new_row_runs_that_row_only(finished):

@@ -25,8 +25,8 @@ def fit_grain(
     """Fit the four gains of ``weigh_grain`` so that ``mean + weighed (sample - mean)`` has the films' noise.
 
     Octaves of the grain overlap, so a power is a quadratic form of the gains: its matrix is measured once per tile, and
-    the gains, 0 to 3 and for the two coarse octaves 0 to 1, are those of least squares of the differences in dB. Powers are medians over tiles and then over
-    images, as in ``measure_octaves``.
+    the gains, 0 to 3 and for the two coarse octaves 0 to 1, are those of least squares of the differences in dB. Powers
+    are medians over tiles and then over images, as in ``measure_octaves``.
 
     Parameters
     ----------

@@ -15,12 +15,14 @@ class RestoreCxrSettings:
         default="blend",
         description="mean: least error, smoothest; sample: one plausible film, with grain; blend: between both",
     )
-    alpha: float = Field(default=0.5, ge=0, le=1, description="share of sample in blend: mean + alpha (sample - mean)")
+    alpha: float = Field(default=1.0, ge=0, le=1, description="share of sample in blend: mean + alpha (sample - mean)")
     grain: tuple[Gain, Gain, Gain, Gain] = Field(
-        default=(1.0, 1.0, 1.0, 1.0),
+        default=(2.5, 1.3, 0.5, 0.3),
         description="further gain of (sample - mean) in blend, for periods of 2-4, 4-8, 8-16 and 16-32 px",
     )
-    solver: Literal["ddim", "dpmpp"] = Field(default="ddim", description="sampler: DDIM with eta 0, or DPM-Solver++ 2M")
+    solver: Literal["ddim", "dpmpp"] = Field(
+        default="dpmpp", description="sampler: DDIM with eta 0, or DPM-Solver++ 2M"
+    )
     steps: int = Field(default=5, ge=1, le=1000, description="network calls per sample (mean always takes one)")
     quality: Literal["normal", "high"] = Field(
         default="normal", description="high: mean over two shifts against the network's grid, at twice the cost"

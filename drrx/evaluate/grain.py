@@ -54,7 +54,7 @@ def fit_grain(
     fits = [least_squares(misfit, start, bounds=(0.0, MAX_GAINS), diff_step=1e-3) for start in starts]
     gains = min(fits, key=lambda fit: float(fit.cost)).x
     ways = {"mean_db": np.zeros_like(gains), "sample_db": np.ones_like(gains), "fit_db": gains}
-    differences = {name: _compare(forms, way, norm, rest=float(name != "mean_db")) for name, way in ways.items()}
+    differences = {name: _compare(forms, way, norm) for name, way in ways.items()}
     octaves = {
         octave: {name: round(float(values[i]), 3) for name, values in differences.items()}
         for i, octave in enumerate(OCTAVE_NAMES)
@@ -72,10 +72,8 @@ def _measure_forms(mean: Image, sample: Image, mask: Mask) -> NDArray[np.float64
     return np.moveaxis(np.array(rows), (0, 1), (2, 3))
 
 
-def _compare(
-    forms: Sequence[NDArray[np.float64]], gains: NDArray[np.float64], norm: NoiseNorm, rest: float = 1.0
-) -> NDArray[np.float64]:
+def _compare(forms: Sequence[NDArray[np.float64]], gains: NDArray[np.float64], norm: NoiseNorm) -> NDArray[np.float64]:
     """Return by how much the octaves' noise is above the films' median, dB."""
-    weights = np.array([1.0, *gains, rest])
+    weights = np.array([1.0, *gains, gains[-1]])
     powers = [np.median(np.einsum("i,toij,j->to", weights, form, weights), axis=0) for form in forms]
     return np.asarray(to_db(np.median(powers, axis=0)) - norm.median_db)

@@ -1,6 +1,7 @@
 """What the network changes: film minus input, sampled for images of one size."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from scipy import ndimage
@@ -21,11 +22,32 @@ GRAIN_KERNEL = (1 / 4, 2 / 4, 1 / 4)
 3/4 and 1/2 a direction. The mean's is flat below, to keep edges; grain has none to keep."""
 
 
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Film minus input, float32 ``[batch, 1, H, W]`` on the CPU, in windowed values.
+
+    Attributes
+    ----------
+    mean
+        What every film of that input shares: the posterior mean.
+    grain
+        What one plausible film adds to it, as much as the mode asks for; zero in mode ``mean``.
+    """
+
+    mean: Tensor
+    grain: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Both together."""
+        return self.mean + self.grain
+
+
 def find_change(
     values: Tensor, restorer: Restorer, settings: RestoreCxrSettings, seeds: Sequence[int],
     nodules: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Return film minus input, float32 ``[batch, 1, H, W]`` on the CPU, in windowed values.
+) -> Change:  # fmt: skip
+    """Return what the network changes.
 
     Parameters
     ----------
@@ -44,24 +66,24 @@ def find_change(
     maps = [pad_reflect(x, (0, -width % grid, 0, -height % grid)).to(restorer.device) for x in maps]
     noise = draw_noise(seeds, *maps[0].shape[-2:]).to(restorer.device)
     shifts = (0, SHIFT_PX) if settings.quality == "high" else (0,)
-    changes = [_shifted(restorer, settings, noise, maps, shift) for shift in shifts]
-    return torch.stack(changes).mean(dim=0)[..., :height, :width]
+    parts = [_shifted(restorer, settings, noise, maps, shift) for shift in shifts]
+    mean, grain = (torch.stack(part).mean(dim=0)[..., :height, :width] for part in zip(*parts, strict=True))
+    return Change(mean, grain)
 
 
 def _shifted(
     restorer: Restorer, settings: RestoreCxrSettings, noise: Tensor, maps: Sequence[Tensor], shift: int
-) -> Tensor:  # fmt: skip
-    """Return the change, found on everything shifted against the grid of the Haar blocks.
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return mean and grain, found on everything shifted against the grid of the Haar blocks.
 
     The scaled residual itself has that grid, so that the whole sampling is shifted, not single calls.
     """
     noise, *maps = (torch.roll(values, (shift, shift), (-2, -1)) for values in (noise, *maps))
     scaled = _sample(Denoiser(restorer, settings, *maps), noise, settings)
     mean, *sample = [restorer.scale.unscale(x).cpu() / 2 for x in scaled]
-    change = smooth(mean, MEAN_KERNEL)
-    if sample:
-        change = change + _weigh(smooth(sample[0] - mean, GRAIN_KERNEL), settings)
-    return torch.roll(change, (-shift, -shift), (-2, -1))
+    grain = _weigh(smooth(sample[0] - mean, GRAIN_KERNEL), settings) if sample else torch.zeros_like(mean)
+    back = (-shift, -shift)
+    return torch.roll(smooth(mean, MEAN_KERNEL), back, (-2, -1)), torch.roll(grain, back, (-2, -1))
 
 
 def _sample(denoise: Denoiser, noise: Tensor, settings: RestoreCxrSettings) -> tuple[Tensor, ...]:

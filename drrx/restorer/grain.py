@@ -22,7 +22,7 @@ def weigh_grain(grain: Values, gains: Sequence[float]) -> Values:
     grain
         Sample minus mean, float32 ``[row, column]`` on the 0.42 mm grid.
     gains
-        For periods of about 2-4, 4-8, 8-16 and 16-32 px; what is coarser keeps gain 1.
+        For periods of about 2-4, 4-8, 8-16 and 16-32 px; what is coarser takes the last one.
     """
     if all(gain == 1.0 for gain in gains):
         return grain
@@ -31,4 +31,4 @@ def weigh_grain(grain: Values, gains: Sequence[float]) -> Values:
         smooth = np.asarray(ndimage.gaussian_filter(grain, sigma, mode="reflect"))
         total += np.float32(gain) * (finer - smooth)
         finer = smooth
-    return total + finer
+    return total + np.float32(gains[-1]) * finer

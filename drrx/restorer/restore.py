@@ -12,7 +12,7 @@ from torch.nn import functional
 from drrx.errors import DrrxError
 from drrx.pairs.films import PIXEL_MM
 from drrx.pairs.window import Window, measure_window
-from drrx.restorer.change import find_change
+from drrx.restorer.change import Change, find_change
 from drrx.restorer.look import Look, enlarge, make_look
 from drrx.restorer.model import Restorer
 from drrx.restorer.settings import RestoreCxrSettings
@@ -66,7 +66,8 @@ def restore_cxr(
     images = [check_image(image) for image in images]
     windows = windows or [measure_window(image) for image in images]
     changes = find_changes(images, restorer, settings, seeds, windows)
-    return [finish(*parts, settings).image for parts in zip(images, changes, windows, strict=True)]
+    triples = zip(images, changes, windows, strict=True)
+    return [finish(image, change.total, window, settings).image for image, change, window in triples]
 
 
 def check_image(image: Image) -> Image:
@@ -85,8 +86,8 @@ def check_image(image: Image) -> Image:
 def find_changes(
     images: Sequence[Image], restorer: Restorer, settings: RestoreCxrSettings, seeds: Sequence[int],
     windows: Sequence[Window], nodules: Image | None = None,
-) -> list[Tensor]:  # fmt: skip
-    """Return the network's change of every image, windowed values ``[1, 1, H, W]`` on the network's grid.
+) -> list[Change]:  # fmt: skip
+    """Return the network's change of every image, ``[1, 1, H, W]`` on the network's grid.
 
     ``nodules`` is one map for all images (twin and variants), which then must be of its size.
     """
@@ -94,12 +95,12 @@ def find_changes(
         torch.set_num_threads(settings.threads)
     thin = [_thin(window.apply(image), settings) for image, window in zip(images, windows, strict=True)]
     known = None if nodules is None else _thin(nodules, settings).clamp(0.0, 1.0)
-    changes: dict[int, Tensor] = {}
+    changes: dict[int, Change] = {}
     for group in _group([values.shape for values in thin], settings.batch_size):
         maps = None if known is None else known.expand(len(group), -1, -1, -1)
         batch = torch.cat([thin[i] for i in group])
         found = find_change(batch, restorer, settings, [seeds[i] for i in group], maps)
-        changes |= {index: change[None] for index, change in zip(group, found, strict=True)}
+        changes |= {index: Change(found.mean[i : i + 1], found.grain[i : i + 1]) for i, index in enumerate(group)}
     return [changes[i] for i in range(len(images))]
 
 

@@ -18,7 +18,7 @@ class RestoreCxrSettings:
     alpha: float = Field(default=1.0, ge=0, le=1, description="share of sample in blend: mean + alpha (sample - mean)")
     grain: tuple[Gain, Gain, Gain, Gain] = Field(
         default=(2.5, 1.3, 0.5, 0.3),
-        description="further gain of (sample - mean) in blend, for periods of 2-4, 4-8, 8-16 and 16-32 px",
+        description="further gain of (sample - mean) in blend, for periods of 2-4, 4-8, 8-16, and 16-32 px and above",
     )
     solver: Literal["ddim", "dpmpp"] = Field(
         default="dpmpp", description="sampler: DDIM with eta 0, or DPM-Solver++ 2M"

@@ -1,8 +1,10 @@
 """A nodule-free twin and its variants: restored so that away from the nodules nobody can tell them apart."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from drrx.errors import DrrxError
 from drrx.pairs.window import measure_window
@@ -21,6 +23,9 @@ class Twin:
         The twin before restoration, display values float32 ``[row, column]``.
     restored
         The twin after it, with its look.
+    grain
+        What the sampling added to the twin's mean. Variants take it over: so they differ from the twin by what the
+        network's mean makes of the nodules, not by noise, and cost one network call each.
     seed
         Of the noise, the same for all variants.
     nodules
@@ -29,6 +34,7 @@ class Twin:
 
     drr: Image
     restored: Restored
+    grain: Tensor
     restorer: Restorer
     settings: RestoreCxrSettings
     seed: int
@@ -40,9 +46,9 @@ class Twin:
         return self._add(drr) if self.settings.nodule_mode == "additive" else self._restore(drr)
 
     def _restore(self, drr: Image) -> Image:
-        look = self.restored.look
-        (change,) = find_changes([drr], self.restorer, self.settings, [self.seed], [look.window], self.nodules)
-        return finish(drr, change, look.window, self.settings, look).image
+        look, settings = self.restored.look, dataclasses.replace(self.settings, mode="mean")
+        (change,) = find_changes([drr], self.restorer, settings, [self.seed], [look.window], self.nodules)
+        return finish(drr, change.mean + self.grain, look.window, settings, look).image
 
     def _add(self, drr: Image) -> Image:
         """Add the nodule's own change of the DRR, times what the restoration does to faint changes of that tone."""
@@ -61,7 +67,7 @@ class Twin:
 def restore_twin(
     drr: Image, restorer: Restorer, settings: RestoreCxrSettings, seed: int, nodules: Image | None = None
 ) -> Twin:
-    """Restore a twin; its variants then take over its window, tone curve, low-band correction and noise.
+    """Restore a twin; its variants then take over its window, tone curve, low-band correction and grain.
 
     Parameters
     ----------
@@ -86,4 +92,5 @@ def restore_twin(
             needed="a guided network", hint="Set nodule_condition to false, or give other weights.",
         )  # fmt: skip
     (change,) = find_changes([drr], restorer, settings, [seed], [window], nodules)
-    return Twin(drr, finish(drr, change, window, settings), restorer, settings, seed, nodules)
+    restored = finish(drr, change.total, window, settings)
+    return Twin(drr, restored, change.grain, restorer, settings, seed, nodules)

@@ -29,7 +29,7 @@ from tests.degraders import FakeDegrader
 from tests.films import make_film, write_films
 from tests.restorers import make_restorer
 
-HOW = RestoreCxrSettings(steps=2)
+HOW = RestoreCxrSettings(grain=(1.0,) * 4, steps=2)
 
 
 def make_system(name, seed=0):

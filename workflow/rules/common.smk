@@ -45,6 +45,8 @@ except DrrxError as error:
     raise WorkflowError(str(error))
 
 SHARDS = cases_by_shard(ROWS, SHARD_OF_CASE)
+TRAIN = CONFIG.train
+LQ_MODELS = ("munit_lq", "ddpm_lq")
 
 
 def run_stage(wildcards, threads):
@@ -79,6 +81,29 @@ def signature_of_weights():
     """SHA-256 of the restorer's weights when they are not the delivered ones, which belong to the code."""
     weights = CONFIG.restore_cxr.weights
     return sha256_file(Path(weights)) if Path(weights).is_file() else weights
+
+
+def training_films(wildcards):
+    """The radiographs to learn from; an error that says what to set where there are none."""
+    if not TRAIN.images:
+        raise WorkflowError(
+            "config train.images: found nothing; needed a table or folder of radiographs. "
+            "Set train.images and train.drrs in config.yaml (docs/training.md)."
+        )
+    return TRAIN.images
+
+
+def domain_options(wildcards):
+    """The folders of DRRs, and the cases kept out, as options."""
+    folders = [word for folder in TRAIN.drrs for word in ("--drrs", folder)]
+    return shlex.join(
+        [*folders, *(["--exclude", *TRAIN.held_out] if TRAIN.held_out else [])]
+    )
+
+
+def train_with(threads):
+    """Start of a training job's command line."""
+    return f"OMP_NUM_THREADS={threads} {shlex.join([sys.executable, '-m', 'drrx'])}"
 
 
 def tell_outcome():

@@ -1,32 +1,6 @@
 # Training of the restorer, outside the data set's DAG: `snakemake --cores 2 train_restorer --config train=...`.
 # Each job goes on from the checkpoint in its run folder. docs/training.md tells what each system learns.
 
-TRAIN = CONFIG.train
-LQ_MODELS = ("munit_lq", "ddpm_lq")
-
-
-def training_films(wildcards):
-    """The radiographs to learn from; an error that says what to set where there are none."""
-    if not TRAIN.images:
-        raise WorkflowError(
-            "config train.images: found nothing; needed a table or folder of radiographs. "
-            "Set train.images and train.drrs in config.yaml (docs/training.md)."
-        )
-    return TRAIN.images
-
-
-def domain_options(wildcards):
-    """The folders of DRRs, and the cases kept out, as options."""
-    folders = [word for folder in TRAIN.drrs for word in ("--drrs", folder)]
-    return shlex.join(
-        [*folders, *(["--exclude", *TRAIN.held_out] if TRAIN.held_out else [])]
-    )
-
-
-def train_with(threads):
-    """Start of a training job's command line."""
-    return f"OMP_NUM_THREADS={threads} {shlex.join([sys.executable, '-m', 'drrx'])}"
-
 
 wildcard_constraints:
     model="|".join(LQ_MODELS),

@@ -59,7 +59,7 @@ def test_records_tell_how_and_are_the_same_for_twin_and_variant(tmp_path, monkey
     twin, variant, (first, second), inside = run_stage(tmp_path, monkeypatch, alpha=0.3, grain=[1.2, 1, 1, 0.5])
     assert first == second, "no file but the pixels knows the label"
     assert {first[name] for name in ("mode", "precision", "nodule_mode", "low_band")} == {
-        "blend", "float32", "restored", "tone"
+        "blend", "float32", "matched", "tone"
     }  # fmt: skip
     assert (first["alpha"], first["grain"], first["steps"]) == (0.3, [1.2, 1.0, 1.0, 0.5], 2)
     assert len(first["tone_curve"]["inputs"]) == len(first["tone_curve"]["outputs"]) == 9

@@ -189,3 +189,15 @@ def test_grain_gains_are_those_of_their_octaves_and_stay_local():
     spot = np.zeros((200, 200), np.float32)
     spot[100, 100] = 1.0
     assert (weigh_grain(spot, (3, 2, 1, 2))[:60] == 0).all()
+
+
+def test_a_matched_nodule_is_the_drrs_own_as_strong_as_the_network_makes_it():
+    drr, variant, _ = make_pair()
+    settings = RestoreCxrSettings(steps=2, nodule_mode="matched")
+    twin = restore_twin(drr, make_restorer(), settings, 0)
+    shown, before = twin.restore_variant(variant) - twin.restored.image, variant - drr
+    network = restore_twin(drr, make_restorer(), dataclasses.replace(settings, nodule_mode="restored"), 0)
+    wanted = network.restore_variant(variant) - network.restored.image
+    assert np.array_equal(shown[before == 0], np.zeros_like(shown[before == 0]))
+    assert (shown * before > -1e-6).all(), "no dark ring"
+    assert np.sum(shown * before) == pytest.approx(np.sum(wanted * before), rel=0.15)

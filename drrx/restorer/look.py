@@ -16,8 +16,6 @@ from drrx.restorer.tone import IDENTITY, Tone, fit_tone
 
 SMALL_SIGMA_PX = 8.0
 """The low band lives on a grid so coarse that its Gaussian is still this wide there."""
-BASE_SIGMA = 2.0
-"""Of the Gaussian, in cells of that grid, after which an image is called its tones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ class Look:
     tone
         What became of the low band's tones.
     base
-        The input's tones, windowed values, float32 ``[row, column]`` on a coarse grid.
+        The input's low band, windowed values, float32 ``[row, column]`` on a coarse grid.
     correction
         What is added to the network's change to keep the low band's structures, the same grid.
     """
@@ -67,9 +65,9 @@ def make_look(values: Tensor, change: Tensor, window: Window, settings: RestoreC
     tone = IDENTITY if settings.low_band == "input" else fit_tone(before, after)
     wrong = np.zeros_like(before) if settings.low_band == "free" else tone.apply(before) - after
     sigmas = [settings.lock_sigma_px * few / many for few, many in zip(before.shape, values.shape[-2:], strict=True)]
-    correction = np.asarray(ndimage.gaussian_filter(wrong, sigmas, mode="nearest"))
+    base, correction = (np.asarray(ndimage.gaussian_filter(x, sigmas, mode="nearest")) for x in (before, wrong))
     shown = {"open": window.opened(), "full": FULL, "input": window}[settings.tone]
-    return Look(window, shown, tone, ndimage.gaussian_filter(before, BASE_SIGMA, mode="nearest"), correction)
+    return Look(window, shown, tone, base, correction)
 
 
 def _shrink(values: Tensor, sigma_px: float) -> NDArray[np.float32]:

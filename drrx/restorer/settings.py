@@ -43,10 +43,10 @@ class RestoreCxrSettings:
     lock_sigma_px: float = Field(
         default=40.0, ge=8, le=512, description="Gaussian sigma that parts the low band, px of 0.42 mm"
     )
-    nodule_mode: Literal["restored", "additive"] = Field(
-        default="restored",
-        description="restored: every variant through the network; additive: the restored twin plus the nodule's own "
-        "change of the DRR through the local tone gain",
+    nodule_mode: Literal["matched", "restored", "additive"] = Field(
+        default="matched",
+        description="restored: every variant through the network; matched: the restored twin plus the nodule's own "
+        "change of the DRR, as strong as the network makes it; additive: the same through the local tone gain alone",
     )
     nodule_condition: bool = Field(
         default=False,

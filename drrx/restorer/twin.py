@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 from torch import Tensor
 
 from drrx.errors import DrrxError
@@ -11,6 +12,9 @@ from drrx.pairs.window import measure_window
 from drrx.restorer.model import Restorer
 from drrx.restorer.restore import Image, Restored, check_image, find_changes, finish
 from drrx.restorer.settings import RestoreCxrSettings
+
+MATCH_SIGMA_PX, MAX_GAIN = 12.0, 4.0
+"""Over how much of a nodule its strength is averaged, and how strong it may become."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +45,25 @@ class Twin:
     nodules: Image | None
 
     def restore_variant(self, drr: Image) -> Image:
-        """Return a variant's CXR, float32 ``[row, column]``; by ``nodule_mode`` through the network or by addition."""
-        drr = self._check(drr)
-        return self._add(drr) if self.settings.nodule_mode == "additive" else self._restore(drr)
+        """Return a variant's CXR, float32 ``[row, column]``, in the way that ``nodule_mode`` tells."""
+        ways = {"restored": self._restore, "matched": self._match, "additive": self._add}
+        return ways[self.settings.nodule_mode](self._check(drr))
 
     def _restore(self, drr: Image) -> Image:
         look, settings = self.restored.look, dataclasses.replace(self.settings, mode="mean")
         (change,) = find_changes([drr], self.restorer, settings, [self.seed], [look.window], self.nodules)
         return finish(drr, change.mean + self.grain, look.window, settings, look).image
+
+    def _match(self, drr: Image) -> Image:
+        """Add the nodule's own change of the DRR, as strong as the network makes it.
+
+        The strength is the local least-squares factor between the network's change and the DRR's. So the nodule keeps
+        its shape, and rings and far echoes of the network stay out.
+        """
+        before, after = drr - self.drr, self._restore(drr) - self.restored.image
+        power, common = (ndimage.gaussian_filter(x, MATCH_SIGMA_PX) for x in (before**2, before * after))
+        gain = np.clip(common / (power + 1e-12), 0.0, MAX_GAIN)
+        return np.clip(self.restored.image + gain * before, 0.0, 1.0).astype(np.float32)
 
     def _add(self, drr: Image) -> Image:
         """Add the nodule's own change of the DRR, times what the restoration does to faint changes of that tone."""

@@ -50,7 +50,7 @@ def find_box(film):
 @pytest.fixture
 def lungs(monkeypatch):
     """A lung field where made films, which are small and have no lungs, have room for tiles."""
-    for module in ("steps", "texture", "judge", "realism", "blobs"):
+    for module in ("steps", "texture", "judge", "realism", "blobs", "grain", "noise"):
         monkeypatch.setattr(f"drrx.evaluate.{module}.find_lung_field", find_box)
 
 
@@ -283,3 +283,13 @@ def test_films_are_the_reference_as_windowed(rows):
     film = load_film(rows[0])
     assert film.min() == 0.0
     assert film.max() == 1.0
+
+
+def test_grain_is_fitted_to_drrs_and_told(rows, drrs, lungs, tmp_path):
+    bench = make_bench(rows, tmp_path, [], drrs=drrs[:2], parts=("grain",))
+    report = evaluate_restorer(bench)
+    assert len(report["grain"]["grain"]) == 4
+    assert report["grain"]["images"] == 2
+    assert "Gains for the setting `grain`" in to_markdown(report)
+    with pytest.raises(DrrxError, match=r"found no DRR; .*Give a folder of them with --drrs"):
+        evaluate_restorer(make_bench(rows, tmp_path, [], parts=("grain",)))

@@ -12,7 +12,6 @@ from drrx.evaluate.noise import (
     NoiseNorm,
     compare_noise,
     cut_tiles,
-    fit_alpha,
     make_norm,
     measure_octaves,
 )
@@ -98,29 +97,6 @@ def test_comparison_counts_distance_and_outputs_above_the_films():
     assert report["share_above"] == pytest.approx(1.0)  # 1 dB is above the 95th percentile of the first octave
     assert report["octaves"][OCTAVE_NAMES[3]]["share_above"] == pytest.approx(1 / 3, abs=1e-3)
     assert compare_noise(films, norm)["distance_db"] == pytest.approx(0, abs=1e-9)
-
-
-def test_alpha_brings_white_noise_to_the_films_and_not_above():
-    # Powers of independent fields add: P(alpha) = P_mean + alpha^2 P_sample.
-    means = [pink(seed) for seed in range(3)]
-    samples = [mean + white(10 + seed, 0.03) - 0.4 for seed, mean in enumerate(means)]
-    target = np.median([measure_octaves(m + 0.6 * (s - m), ALL) for m, s in zip(means, samples, strict=True)], axis=0)
-    report = fit_alpha(means, samples, NoiseNorm(target, target), [ALL] * 3)
-    assert report["alpha"] == pytest.approx(0.6, abs=0.011)
-    assert [octave["alpha"] for octave in report["octaves"].values()] == pytest.approx([0.6] * 4, abs=0.05)
-    assert all(octave["blend_db"] <= 1e-6 for octave in report["octaves"].values())
-    assert report["above_without_sample"] == []
-
-
-def test_alpha_ends_at_its_limits():
-    mean, sample = pink(0), pink(0) + white(1, 0.03) - 0.4
-    quiet, loud = norm_at(-90, -90, -90, -90), norm_at(0, 0, 0, 0)
-    report = fit_alpha([mean], [sample], loud, [ALL])
-    assert report["alpha"] == 1.0
-    assert report["octaves"][OCTAVE_NAMES[0]]["alpha"] == 1.0
-    report = fit_alpha([mean], [sample], quiet, [ALL])
-    assert report["alpha"] == 0.0
-    assert report["above_without_sample"] == list(OCTAVE_NAMES)
 
 
 @pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal", "antidiagonal"])

@@ -13,6 +13,7 @@ from drrx.evaluate.blobs import compare_blobs, find_blobs
 from drrx.evaluate.cost import measure_cost
 from drrx.evaluate.drr_nodules import measure_twins
 from drrx.evaluate.drrs import restore_drr
+from drrx.evaluate.grain import measure_grain
 from drrx.evaluate.judge import judge_realism
 from drrx.evaluate.ledger import Ledger
 from drrx.evaluate.matrix import FilmJob, measure_matrix
@@ -173,7 +174,13 @@ def _measure_nodules(bench: Bench) -> dict[str, Any]:
     return found
 
 
+def _measure_grain(bench: Bench) -> dict[str, Any]:
+    system, films = find_main(bench.systems), [load_film(row) for row in bench.test]
+    found = measure_grain(bench.drrs, films, system.restorer, bench.how, bench.settings.seed, bench.progress)
+    return {"system": system.name, "weights_sha256": system.restorer.sha256} | found
+
+
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "matrix": _measure_matrix, "steps": _measure_steps, "cost": _measure_cost, "noise": _measure_noise,
-    "realism": _measure_realism, "nodules": _measure_nodules, "pictures": _draw_pictures,
+    "realism": _measure_realism, "nodules": _measure_nodules, "pictures": _draw_pictures, "grain": _measure_grain,
 }  # fmt: skip

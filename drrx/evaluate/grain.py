@@ -1,15 +1,35 @@
 """The gains of a sample's grain, octave by octave, that bring the lung field's noise to that of real films."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from drrx.errors import DrrxError
 from drrx.evaluate.lung_field import find_lung_field
-from drrx.evaluate.noise import OCTAVE_NAMES, OCTAVES, Image, Mask, NoiseNorm, cut_tiles, sum_octaves, to_db, transform
+from drrx.evaluate.noise import (
+    OCTAVE_NAMES,
+    OCTAVES,
+    Image,
+    Mask,
+    NoiseNorm,
+    cut_tiles,
+    make_norm,
+    measure_octaves,
+    sum_octaves,
+    to_db,
+    transform,
+)
+from drrx.pairs.domain import DrrRow, load_drr
+from drrx.restorer.change import find_change
 from drrx.restorer.grain import weigh_grain
+from drrx.restorer.model import Restorer
+from drrx.restorer.settings import RestoreCxrSettings
+from drrx.seeds import make_seed
 
 MAX_GAINS = (3.0, 3.0, 1.0, 1.0)
 """Fine grain may be made stronger. Coarse grain has the size of vessels and nodules: it is never made stronger."""
@@ -60,6 +80,31 @@ def fit_grain(
         for i, octave in enumerate(OCTAVE_NAMES)
     }
     return {"grain": [round(float(gain), 2) for gain in gains], "octaves": octaves, "images": len(forms)}
+
+
+def measure_grain(
+    drrs: Sequence[DrrRow], films: Sequence[Image], restorer: Restorer, how: RestoreCxrSettings, seed: int,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Restore DRRs and fit the grain of their samples to films; see ``fit_grain``.
+
+    Raises
+    ------
+    DrrxError
+        There is no DRR.
+    """
+    if not drrs:
+        raise DrrxError(
+            where="--parts grain", found="no DRR", needed="DRRs to restore", hint="Give a folder of them with --drrs."
+        )
+    plain, means, samples = dataclasses.replace(how, mode="sample"), [], []
+    for row in drrs:
+        values, _ = load_drr(row)
+        change = find_change(torch.from_numpy(values)[None, None], restorer, plain, [make_seed(seed, row.case)])
+        means.append(values + change.mean[0, 0].numpy())
+        samples.append(values + change.total[0, 0].numpy())
+        progress(f"grain: {len(means)} of {len(drrs)} DRRs")
+    return fit_grain(means, samples, make_norm([measure_octaves(film) for film in films]))
 
 
 def _measure_forms(mean: Image, sample: Image, mask: Mask) -> NDArray[np.float64]:

@@ -24,7 +24,6 @@ MIN_COVER = 0.98
 OCTAVES = ((1 / 4, 1 / 2), (1 / 8, 1 / 4), (1 / 16, 1 / 8), (1 / 32, 1 / 16))
 OCTAVE_NAMES = tuple(f"1/{round(1 / low)} to 1/{round(1 / high)} cycles/px" for low, high in OCTAVES)
 FLOOR = 1e-15
-ALPHAS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,56 +137,3 @@ def compare_noise(outputs: Sequence[NDArray[np.float64]], norm: NoiseNorm) -> di
 
 def _round(value: float) -> float:
     return round(float(value), 3)
-
-
-def fit_alpha(
-    means: Sequence[Image], samples: Sequence[Image], norm: NoiseNorm, masks: Sequence[Mask] | None = None
-) -> dict[str, Any]:
-    """Choose alpha of ``mean + alpha (sample - mean)`` so that the noise comes to the films' median and not above it.
-
-    In every tile and octave powers are ``P(alpha) = P_mean + 2 alpha C + alpha^2 P_difference`` with the cross-power
-    ``C`` of mean and difference; an image's power is the median over its tiles, the set's the median over images.
-
-    Parameters
-    ----------
-    means, samples
-        Pairs of restorations, windowed values, float32 ``[row, column]``.
-    norm
-        Octaves of real films.
-    masks
-        Lung field of each pair; found on the mean where not given.
-
-    Returns
-    -------
-    dict
-        ``alpha``: the largest of 0, 0.01, ..., 1 with which no octave's median is above the films'. An octave in which
-        the mean alone is above does not count, as no share of sample mends it; it is in ``above_without_sample``.
-        ``octaves``: alpha of each alone, and the difference from the films in dB at 0, at ``alpha`` and at 1.
-    """
-    masks = [find_lung_field(mean) for mean in means] if masks is None else masks
-    per_image = [_blend_db(*triple) for triple in zip(means, samples, masks, strict=True)]
-    difference = np.median(np.stack(per_image), axis=0) - norm.median_db
-    fits = [ALPHAS[np.flatnonzero(np.cumprod(column <= 0))[-1]] if column[0] <= 0 else 0.0 for column in difference.T]
-    counted = [fit for fit, start in zip(fits, difference[0], strict=True) if start <= 0]
-    alpha = float(min(counted)) if counted else 0.0
-    at = difference[round(alpha * (len(ALPHAS) - 1))]
-    octaves = {
-        name: {
-            "alpha": _round(fits[i]), "mean_db": _round(difference[0, i]), "blend_db": _round(at[i]),
-            "sample_db": _round(difference[-1, i]),
-        }
-        for i, name in enumerate(OCTAVE_NAMES)
-    }  # fmt: skip
-    above = [name for name, start in zip(OCTAVE_NAMES, difference[0], strict=True) if start > 0]
-    return {"alpha": _round(alpha), "octaves": octaves, "above_without_sample": above, "images": len(per_image)}
-
-
-def _blend_db(mean: Image, sample: Image, mask: Mask) -> NDArray[np.float64]:
-    """Return the octaves of one image for every alpha, dB, ``[alpha, octave]``."""
-    first = transform(cut_tiles(mean, mask))
-    change = transform(cut_tiles(sample, mask)) - first
-    start, cross, end = (
-        sum_octaves(values)
-        for values in (np.abs(first) ** 2, (first * change.conj()).real, np.abs(change) ** 2)
-    )  # fmt: skip
-    return np.stack([to_db(np.median(start + 2 * a * cross + a**2 * end, axis=0)) for a in ALPHAS])

@@ -185,7 +185,17 @@ def _write_pictures(part: Part) -> list[str]:
     return [f"![Degraded, restored and true]({part['file']})"]
 
 
+def _write_grain(part: Part) -> list[str]:
+    about = (
+        f"{part['system']} `{part['weights_sha256'][:12]}`, {part['images']} DRRs. Gains for the setting `grain` with "
+        f"`alpha` 1: {part['grain']}. Noise of the lung field against films, dB:"
+    )
+    rows = [[name, *(f"{found[key]:+.1f}" for key in ("mean_db", "sample_db", "fit_db"))]
+            for name, found in part["octaves"].items()]  # fmt: skip
+    return [about, make_table(["octave", "mean", "sample", "fit"], rows)]
+
+
 WRITERS: dict[str, Callable[[Part], list[str]]] = {
     "matrix": _write_matrix, "steps": _write_steps, "cost": _write_cost, "noise": _write_noise,
-    "realism": _write_realism, "nodules": _write_nodules, "pictures": _write_pictures,
+    "realism": _write_realism, "nodules": _write_nodules, "pictures": _write_pictures, "grain": _write_grain,
 }  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Literal
 
 from drrx.settings import Field, settings
 
-Part = Literal["matrix", "steps", "cost", "noise", "realism", "nodules", "pictures"]
+Part = Literal["matrix", "steps", "cost", "noise", "realism", "nodules", "pictures", "grain"]
 Degradation = Literal["munit_lq", "ddpm_lq", "physics", "bicubic", "identity"]
 Mode = Literal["mean", "sample", "blend"]
 
@@ -15,7 +15,7 @@ class EvaluateRestorerSettings:
 
     parts: tuple[Part, ...] = Field(
         default=("matrix", "steps", "cost", "noise", "realism", "nodules", "pictures"), min_length=1,
-        description="parts to measure; the others stay in the report as they are",
+        description="parts to measure; the others stay in the report as they are (grain: fit that setting to --drrs)",
     )  # fmt: skip
     degradations: tuple[Degradation, ...] = Field(
         default=("munit_lq", "ddpm_lq", "physics", "bicubic", "identity"), min_length=1,

@@ -245,7 +245,6 @@ def test_an_empty_split_is_an_error():
 
 
 def test_report_and_figures_show_what_was_measured(rows, lungs, tmp_path):
-    pytest.importorskip("matplotlib")
     bench = make_bench(
         rows, tmp_path, [FakeDegrader()], parts=("matrix", "steps", "pictures"), curve_steps=(1, 2), curve_films=2,
         curve_alphas=(0.0, 1.0), curve_degradation="munit_lq",

@@ -2,9 +2,9 @@
 
 Degrades each film in several ways, restores it with every system, and gives PSNR, SSIM and MS-SSIM with 95 % intervals
 over patients (the cross-degradation matrix), beside simple methods; quality against steps; seconds and TFLOP per image
-beside a network of the paper's size; noise, realism and nodules. Writes report.json, report.md and, where matplotlib is
-installed, figures into a folder. Parts can be measured one at a time; what was scored already is taken from the
-folder's cache (delete it after a change of the code).
+beside a network of the paper's size; noise, realism and nodules. Writes report.json, report.md and figures into a
+folder. Parts can be measured one at a time; what was scored already is taken from the folder's cache (delete it after a
+change of the code).
 
 Example: drrx evaluate-restorer --images index.csv --output evaluation --system mixed --system bicubic=b.safetensors
 """

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from drrx.diffusion.conditional import ConditionalSampler
 from drrx.diffusion.residual import ResidualScale
-from drrx.diffusion.weights import Weights, read_weights
-from drrx.errors import DrrxError
+from drrx.diffusion.weights import Weights, read_weights, refuse_other_layers
 from drrx.nets.unet import HaarUnet
 from drrx.pairs.structure import StructureMap, ToneCurve
 from drrx.seeds import make_rng, make_seed
@@ -66,13 +65,8 @@ def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
         The file is missing, damaged, changed or of another kind (see ``read_weights``), or of another network.
     """
     weights = read_weights(path or DELIVERED, KIND)
-    try:
+    with refuse_other_layers(path or DELIVERED):
         return _build(weights, torch.device(device))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DrrxError(
-            where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
-            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
-        ) from error  # fmt: skip
 
 
 def _build(weights: Weights, device: torch.device) -> DdpmLq:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from drrx.diffusion.weights import read_weights
-from drrx.errors import DrrxError
+from drrx.diffusion.weights import read_weights, refuse_other_layers
 from drrx.nets.munit import Translator
 from drrx.pairs.window import Window
 from drrx.seeds import make_rng
@@ -101,15 +100,10 @@ def load_munit_lq(path: Path | None = None, device: str = "cpu") -> MunitLq:
     """
     weights = read_weights(path or DELIVERED, KIND)
     tensors = {name: tensor.float() for name, tensor in weights.tensors.items()}
-    try:
+    with refuse_other_layers(path or DELIVERED):
         network, bank = Translator(**weights.config["network"]), tensors.pop("bank")
         network.load_state_dict(tensors)
         if bank.shape[1:] != (weights.config["network"]["style_size"] + 3,):
             raise ValueError(f"bank of shape {tuple(bank.shape)}")
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DrrxError(
-            where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
-            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
-        ) from error  # fmt: skip
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return MunitLq(network, bank, weights.sha256, torch.device(device))

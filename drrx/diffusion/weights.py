@@ -1,7 +1,9 @@
 """The door for weights: safetensors with the network's configuration inside, never pickle."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,18 @@ def read_weights(path: Path, kind: str) -> Weights:
     if config.get("kind") != kind:
         raise _refuse(path, f"weights of kind {config.get('kind')!r}", f"kind {kind!r}")
     return Weights(tensors, config, sha256)
+
+
+@contextlib.contextmanager
+def refuse_other_layers(path: Path) -> Iterator[None]:
+    """Around the making of a network from weights: say it in words when they are of another network's layers."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DrrxError(
+            where=str(path), found=f"another network ({str(error).splitlines()[0]})",
+            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
+        ) from error  # fmt: skip
 
 
 def _refuse(path: Path, found: str, needed: str) -> DrrxError:

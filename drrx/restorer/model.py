@@ -6,8 +6,7 @@ from pathlib import Path
 import torch
 
 from drrx.diffusion.residual import ResidualScale
-from drrx.diffusion.weights import read_weights
-from drrx.errors import DrrxError
+from drrx.diffusion.weights import read_weights, refuse_other_layers
 from drrx.nets.unet import HaarUnet
 
 KIND = "ddpm_hq"
@@ -34,14 +33,9 @@ def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:
         The file is missing, damaged, changed or of another kind (see ``read_weights``), or of another network.
     """
     weights = read_weights(path or DELIVERED, KIND)
-    try:
+    with refuse_other_layers(path or DELIVERED):
         network = HaarUnet(**weights.config["network"])
         network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise DrrxError(
-            where=str(path or DELIVERED), found=f"another network ({str(error).splitlines()[0]})",
-            needed="the layers of this version of drrx", hint="Train anew, or use the delivered weights.",
-        ) from error  # fmt: skip
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     scale = ResidualScale(weights.config["deviations"])
     return Restorer(network, scale, float(weights.config["snr_shift"]), weights.sha256, torch.device(device))

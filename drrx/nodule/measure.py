@@ -72,6 +72,7 @@ def measure_nodule(
     core = 0.0 if dense is None else float(dense.sum(dtype=np.float64)) * spacing**3
     return NoduleMeasures(
         centroid_world_mm=centroid_mm(patch), volume_mm3=patch.volume_mm3, axes_mm=(long, mid, short),
+        axes_world=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), zone_fractions={"free": 1.0},
         long_axis_axial_mm=axial[0], short_axis_axial_mm=axial[1],
         solid_core_diameter_mm=float((6 * core / pi) ** (1 / 3)), hu_lung_local=hu_lung,
         hu_mean_inserted=float((share * patch.hu_after).sum(dtype=np.float64)) / total,

@@ -77,6 +77,11 @@ def sample_nodules(ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings
 
 def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:
     """Render a recorded nodule again, from its numbers alone; gives the patch that ``sample_nodules`` gave."""
+    if nodule.shape is None:
+        raise DrrxError(
+            where=f"nodule {nodule.nodule_id}", found=f"a {nodule.origin} nodule", needed="a simulated nodule",
+            hint="Only simulated nodules can be rendered from their numbers.",
+        )  # fmt: skip
     rendered, index = crop_shape(blur_shape(render_shape(nodule.shape, nodule.grid_spacing_mm), nodule.psf_fwhm_mm))
     affine = grid_affine(np.array(nodule.center_world_mm), index, nodule.grid_spacing_mm)
     if nodule.attachment == "juxtapleural":

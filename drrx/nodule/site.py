@@ -186,9 +186,10 @@ class Site:
             raise Rejected("invisible")
         x, y, z = (float(value) for value in center)
         nodule = Nodule(
-            nodule_id=name, seed=self.seed, preset=self.settings.preset, kind=draft.kind, margin=draft.margin,
+            nodule_id=name, origin="simulated", seed=self.seed, preset=self.settings.preset, kind=draft.kind, margin=draft.margin,
             attachment=self.attachment, center_world_mm=(x, y, z), diameter_mm=draft.diameter_mm, shape=draft.shape,
-            hu_body=draft.hu_body, hu_inclusion=draft.hu_inclusion, hu_halo=draft.hu_halo, psf_fwhm_mm=self.psf,
+            transplant=None, hu_body=draft.hu_body, hu_inclusion=draft.hu_inclusion, hu_halo=draft.hu_halo,
+            hu_cavity=None, zone="free", psf_fwhm_mm=self.psf,
             grid_spacing_mm=rendered.spacing_mm, lobe_approx=lobe.name.lower(), num_attempts=attempt, measures=measures,
         )  # fmt: skip
         return nodule, patch

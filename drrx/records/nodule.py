@@ -14,6 +14,8 @@ from drrx.volume import Volume
 Kind = Literal["solid", "part_solid", "ground_glass", "calcified"]
 Margin = Literal["smooth", "lobulated", "spiculated"]
 Attachment = Literal["isolated", "juxtavascular", "juxtapleural"]
+Origin = Literal["simulated", "transplanted", "real"]
+Zone = Literal["apical", "hilar", "retrocardiac", "subdiaphragm", "free"]
 Triple = tuple[float, float, float]
 
 
@@ -33,6 +35,15 @@ class Inclusion:
 
     offset: Triple
     ratio: float
+
+
+@dataclass(frozen=True)
+class Texture:
+    """Band-limited Gaussian noise inside a nodule: standard deviation in HU, correlation length in mm, its own seed."""
+
+    sd_hu: float
+    correlation_mm: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,12 @@ class NoduleShape:
         Denser parts: the core of a part-solid nodule, grains of calcium; or that many concentric shells of calcium.
     halo_width_mm
         Width of a rim of ground glass outside the body; 0 is none. The halo is not part of the occupancy.
+    tags, vessels
+        Strands from the body to the pleura, and of vessels that converge on it. They are not part of the occupancy.
+    cavity
+        A hollow with the shape of the body; its air belongs to the occupancy, as readers measure the whole.
+    texture
+        Uneven density of body and inclusions; none is homogeneous.
     """
 
     radius_mm: float
@@ -68,6 +85,30 @@ class NoduleShape:
     inclusions: tuple[Inclusion, ...] = ()
     num_laminae: int = 0
     halo_width_mm: float = 0.0
+    tags: tuple[Spicule, ...] = ()
+    vessels: tuple[Spicule, ...] = ()
+    cavity: Inclusion | None = None
+    texture: Texture | None = None
+
+
+@dataclass(frozen=True)
+class Transplant:
+    """A real nodule from a library, turned and scaled.
+
+    Attributes
+    ----------
+    library_id, sha256
+        Name in the library's index, and hash of its two files.
+    rotation
+        3 x 3 rows: world x, y, z from the world axes of the CT it was cut from.
+    scale
+        New diameter over its own.
+    """
+
+    library_id: str
+    sha256: str
+    rotation: tuple[Triple, Triple, Triple]
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -80,8 +121,8 @@ class NoduleMeasures:
         Centroid of the occupancy, LPS mm; a juxtapleural nodule's lies away from the centre of its uncut body.
     volume_mm3
         Sum of the occupancy times the voxel volume of the fine grid.
-    axes_mm
-        Long, middle and short axis of the ellipsoid with the same second moments.
+    axes_mm, axes_world
+        Long, middle and short axis of the ellipsoid with the same second moments, and their unit vectors (x, y, z).
     long_axis_axial_mm, short_axis_axial_mm
         The same in the axial plane of largest area; their mean is the diameter that Lung-RADS asks for.
     solid_core_diameter_mm
@@ -98,11 +139,14 @@ class NoduleMeasures:
         From the centre to the nearest voxel that is not lung.
     airway_fraction, vessel_fraction, outside_lung_fraction
         Shares of the occupancy.
+    zone_fractions
+        Shares of the occupancy by the zone that lies over it in a frontal view.
     """
 
     centroid_world_mm: Triple
     volume_mm3: float
     axes_mm: Triple
+    axes_world: tuple[Triple, Triple, Triple]
     long_axis_axial_mm: float
     short_axis_axial_mm: float
     solid_core_diameter_mm: float
@@ -114,6 +158,7 @@ class NoduleMeasures:
     airway_fraction: float
     vessel_fraction: float
     outside_lung_fraction: float
+    zone_fractions: dict[Zone, float]
 
 
 @dataclass(frozen=True)
@@ -123,7 +168,9 @@ class Nodule:
     Attributes
     ----------
     nodule_id
-        ``n1``, ``n2``, ... within the variant.
+        ``n1``, ``n2``, ... within the variant; ``r1``, ``r2``, ... for real nodules of the CT.
+    origin
+        ``simulated`` from numbers, ``transplanted`` from a library of real nodules, or ``real``: the CT's own.
     seed
         The 63-bit seed of its random streams (for the record: replay uses the numbers, not the seed).
     preset
@@ -134,9 +181,9 @@ class Nodule:
         LPS mm; the centroid of the body before a pleura cuts it.
     diameter_mm
         Diameter of the ball whose volume is the sum of the occupancy.
-    shape
-        The geometry.
-    hu_body, hu_inclusion, hu_halo
+    shape, transplant
+        The geometry of a simulated nodule; what was transplanted; both ``None`` for a real one.
+    hu_body, hu_inclusion, hu_halo, hu_cavity
         Targets in HU; ``None`` where there is no such part.
     psf_fwhm_mm
         Gaussian blur along (z, y, x) that stands for the scanner; zeros are none.
@@ -144,6 +191,8 @@ class Nodule:
         Voxel edge of the fine grid.
     lobe_approx
         Name of the lobe at the centre; the lobes are planes for fissures, never truth.
+    zone
+        What lies over the centre in a frontal view (``drrx/nodule/zones.py``).
     num_attempts
         Places tried, this one included.
     measures
@@ -151,6 +200,7 @@ class Nodule:
     """
 
     nodule_id: str
+    origin: Origin
     seed: int
     preset: str
     kind: Kind
@@ -158,21 +208,25 @@ class Nodule:
     attachment: Attachment
     center_world_mm: Triple
     diameter_mm: float
-    shape: NoduleShape
+    shape: NoduleShape | None
+    transplant: Transplant | None
     hu_body: float
     hu_inclusion: float | None
     hu_halo: float | None
+    hu_cavity: float | None
     psf_fwhm_mm: Triple
     grid_spacing_mm: float
     lobe_approx: str
+    zone: Zone
     num_attempts: int
     measures: NoduleMeasures
 
     def __post_init__(self) -> None:
-        if not (self.diameter_mm > 0 and self.shape.radius_mm > 0 and self.grid_spacing_mm > 0):
+        radius_mm = self.diameter_mm / 2 if self.shape is None else self.shape.radius_mm
+        if not (self.diameter_mm > 0 and radius_mm > 0 and self.grid_spacing_mm > 0):
             raise DrrxError(
                 where=f"Nodule {self.nodule_id}",
-                found=f"diameter {self.diameter_mm}, radius {self.shape.radius_mm}, grid {self.grid_spacing_mm} mm",
+                found=f"diameter {self.diameter_mm}, radius {radius_mm}, grid {self.grid_spacing_mm} mm",
                 needed="sizes above 0 mm", hint="Sample the nodule again.",
             )  # fmt: skip
 

@@ -25,6 +25,7 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.phantom.settings import MakePhantomSettings
 from drrx.projector.settings import ProjectCtSettings
 from drrx.radiograph.settings import ComposeDrrSettings
+from drrx.records.variant import check_num_shams
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.settings import Field, settings
 from drrx.train.settings import TrainSettings
@@ -48,16 +49,16 @@ STAGES = (
 #: Top-level keys a stage needs beside its own section.
 _SHARED: dict[str, tuple[str, ...]] = {
     "read_ct": ("make_phantom",),
-    "sample_nodules": ("variants",),
+    "sample_nodules": ("variants", "shams"),
     "project_ct": ("views",),
-    "compose_drr": ("variants", "views"),
-    "restore_cxr": ("variants", "views"),
-    "annotate_cxr": ("variants", "views"),
+    "compose_drr": ("views",),
+    "restore_cxr": ("views",),
+    "annotate_cxr": ("views",),
     # The manifest tells how everything was made.
-    "collect_dataset": ("variants", "views", "make_phantom", *STAGES[:-1]),
+    "collect_dataset": ("variants", "shams", "views", "make_phantom", *STAGES[:-1]),
 }
 #: Options of a single command that the workflow sets itself; ``config.yaml`` does not offer them.
-_SET_BY_WORKFLOW = {"sample_nodules": {"num_variants": "variants"}}
+_SET_BY_WORKFLOW = {"sample_nodules": {"num_variants": "variants", "num_shams": "shams"}}
 
 
 @settings
@@ -75,6 +76,10 @@ class Config:
     variants: int = Field(
         default=2, ge=0, le=1000, description="images with nodules per case and view, beside the nodule-free twin"
     )
+    shams: int = Field(
+        default=0, ge=0, le=1000,
+        description="images per case and view that went through the insertion of v1, v2, ... with lung for nodule",
+    )  # fmt: skip
     views: tuple[Annotated[str, Field(pattern=VIEW_NAME_PATTERN)], ...] = Field(
         default=("pa",), min_length=1,
         description=f"views of each case: {VIEW_NAMES}",
@@ -132,6 +137,7 @@ def load_config(values: Mapping[str, Any], where: str = "config.yaml") -> Config
         config = _ADAPTER.validate_python({key: value for key, value in values.items() if value is not None})
     except ValidationError as error:
         raise _tell(error.errors()[0], where) from error
+    check_num_shams(config.shams, config.variants, f"{where}: shams")
     if len(set(config.views)) < len(config.views):
         raise DrrxError(
             where=f"{where}: views", found=str(list(config.views)), needed="each view once", hint="Remove the double."

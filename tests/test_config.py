@@ -87,6 +87,10 @@ def test_the_schema_and_the_settings_refuse_the_same():
             "config.yaml: views.0: found 'pa_0'; needed pa, ap, lateral, or one of these with a number",
         ),
         ({"sample_nodules": {"num_variants": 3}}, "needed the top-level key 'variants'. Remove sample_nodules.num_"),
+        (
+            {"variants": 1, "shams": 2},
+            "config.yaml: shams: found 2 shams for 1 variants with nodules; needed at most one",
+        ),
         ({"project_ct": 3}, "config.yaml: project_ct: found 3"),
     ],
 )
@@ -101,9 +105,11 @@ def test_numbers_given_as_text_become_numbers():
 
 
 def test_a_stage_is_told_its_own_section_and_what_it_shares():
-    config = load_config({"variants": 3, "views": ["ap"], "compose_drr": {"display_gamma": 1.5}})
+    config = load_config({"variants": 3, "shams": 2, "views": ["ap"], "compose_drr": {"display_gamma": 1.5}})
     told = json.loads(stage_settings(config, "compose_drr"))
-    assert (told["variants"], told["views"], told["display_gamma"]) == (3, ["ap"], 1.5)
+    assert (told["views"], told["display_gamma"]) == (["ap"], 1.5)
+    told = json.loads(stage_settings(config, "sample_nodules"))
+    assert (told["variants"], told["shams"]) == (3, 2)
     others = load_config({"restore_cxr": {"steps": 7}})
     changed = [stage for stage in STAGES if stage_settings(others, stage) != stage_settings(Config(), stage)]
     assert changed == ["restore_cxr", "collect_dataset"], "the manifest tells all settings"

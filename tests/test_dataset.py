@@ -37,6 +37,7 @@ def write_case(results: Path, case: str) -> None:
     pose = Pose() if case == "c1" else Pose(tilt_deg=-1.25)
     facts = {"projection": "pa", "view_position": "PA", "patient_orientation": ["L", "F"]}
     write_json(folder / "pa" / "projection.json", {"view": VIEW.to_json(), "pose": pose.to_json(), **facts})
+    write_json(folder / "variants.json", {"variants": VARIANTS})
     for number, variant in enumerate(VARIANTS):
         nodule = make_nodule(
             (30.0 - 50 * number, 20.0, -40.0 + 30 * number), kind="calcified" if number == 2 else "solid"
@@ -71,7 +72,7 @@ def write_run(results: Path) -> None:
 
 
 def collect(results: Path, cases=COHORT, settings=SETTINGS):
-    return collect_dataset(results, cases, VARIANTS, ("pa",), settings, {"seed": 5})
+    return collect_dataset(results, cases, ("pa",), settings, {"seed": 5})
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from drrx.io.arrays import write_arrays
-from drrx.io.files import read_json
+from drrx.io.files import read_json, write_json
 from drrx.io.image import read_image, write_image
 from drrx.restorer.twin import restore_twin
 from drrx.stages import restore_cxr as stage
@@ -21,8 +21,9 @@ def run_stage(folder, monkeypatch, **settings):
     """One case, one view, a twin and a variant with a nodule; return the twin's and the variant's CXR and records."""
     job = CaseJob(
         row=SimpleNamespace(case="made"), folder=CaseFolder(folder, "made"), seed=3,
-        settings={"views": ["pa"], "variants": 1, "steps": 2, **settings},
+        settings={"views": ["pa"], "steps": 2, **settings},
     )  # fmt: skip
+    write_json(job.folder.variants_file, {"variants": ["twin", "v1"]})
     drr = make_film(0, 300, 320)
     path = np.zeros((SIDE, SIDE), np.float32)
     path[4:-4, 4:-4] = 12.0

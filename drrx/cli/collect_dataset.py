@@ -4,7 +4,7 @@ Reads results/cases/CASE/... as the stages wrote them and writes results/dataset
 annotations.json (COCO), nodules.csv, images.csv, contact_sheet.png, index.html, manifest.json; and
 results/summary.json, which names the cases that were refused, and why. Use it to collect a part of a run again.
 
-Example: drrx collect-dataset --results results --cohort cohort.tsv --variants 2 --views pa
+Example: drrx collect-dataset --results results --cohort cohort.tsv --views pa
 """
 
 import argparse
@@ -21,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--results", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument("--cohort", type=Path, required=True, metavar="TABLE", help="cohort table, .tsv or .csv")
-    parser.add_argument("--variants", type=int, default=2, metavar="INTEGER",
-                        help="variants with nodules per case, besides the twin (default: 2)")  # fmt: skip
     parser.add_argument("--views", nargs="+", default=["pa"], metavar="NAME", help=f"{VIEW_NAMES} (default: pa)")
     parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="master seed of the run (default: 0)")
     add_settings(parser, CollectDatasetSettings)
@@ -38,10 +36,9 @@ def run(args: argparse.Namespace) -> None:
 
     settings = make_settings(CollectDatasetSettings, vars(args), "drrx collect-dataset")
     cases = [(row.case, row.cohort) for row in read_cohort(args.cohort)]
-    variants = ["twin", *(f"v{number}" for number in range(1, args.variants + 1))]
     views = [str(ViewName.parse(name)) for name in args.views]
-    facts = {"seed": args.seed, "variants": args.variants, "views": views}
-    summary = collect_dataset(args.results, cases, variants, views, settings, facts)
+    facts = {"seed": args.seed, "views": views}
+    summary = collect_dataset(args.results, cases, views, settings, facts)
     counts = summary["counts"]
     print(f"{args.results / 'dataset' / 'index.html'}: {counts['images']} images, {counts['nodules']} nodules")
     for case in summary["refused"]:

@@ -1,7 +1,7 @@
 """Draw lung nodules for a CT and put each in a safe place in the lungs.
 
 Reads a canonical CT (from `drrx read-ct` or `drrx make-phantom`) and its label map (from `drrx segment-anatomy`).
-Writes, for each variant v1, v2, ...:
+Writes, for each variant v1, v2, ... (and each sham s1, s2, ..., which is that insertion with lung for nodule):
 
   DIR/v1/nodules.json   every drawn number of each nodule: type, size, HU, margin, place (LPS mm), what was measured
   DIR/v1/nodules.npz    each nodule on its own fine grid: N_occupancy, N_hu_before, N_hu_after, N_world_from_index
@@ -13,7 +13,12 @@ Example: drrx sample-nodules ct.nii.gz --anatomy anatomy.nii.gz --output nodules
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drrx.records.nodule import Nodule, NodulePatch
 
 SUMMARY = "draw lung nodules for a CT and place them (records and small patches)"
 
@@ -40,21 +45,29 @@ def run(args: argparse.Namespace) -> None:
     from drrx.nodule.patch import insert_nodules
     from drrx.nodule.sample import sample_nodules
     from drrx.nodule.settings import SampleNodulesSettings
+    from drrx.nodule.sham import make_sham
     from drrx.records.anatomy import Anatomy
     from drrx.records.nodule import patches_to_arrays
+    from drrx.records.variant import check_num_shams
     from drrx.seeds import make_seed
 
     settings = make_settings(SampleNodulesSettings, vars(args), "drrx sample-nodules")
     ct, anatomy = read_volume(args.ct), Anatomy(read_volume(args.anatomy))
+    check_num_shams(settings.num_shams, settings.num_variants, "drrx sample-nodules --num-shams")
+
+    def write(variant: str, nodules: "Sequence[Nodule]", patches: "Sequence[NodulePatch]", **facts: object) -> None:
+        folder = args.output / variant
+        write_arrays(folder / "nodules.npz", patches_to_arrays(tuple(patches)), compress=True)
+        if args.write_ct:
+            write_volume(folder / "nodules.nii.gz", insert_nodules(ct, patches))
+        write_json(folder / "nodules.json", {"nodules": [nodule.to_json() for nodule in nodules], **facts})
+
     for number in range(1, settings.num_variants + 1):
         variant = f"v{number}"
         sample = sample_nodules(ct, anatomy, settings, make_seed(args.seed, variant))
-        folder = args.output / variant
-        write_arrays(folder / "nodules.npz", patches_to_arrays(sample.patches), compress=True)
-        if args.write_ct:
-            write_volume(folder / "nodules.nii.gz", insert_nodules(ct, sample.patches))
-        nodules = [nodule.to_json() for nodule in sample.nodules]
-        write_json(folder / "nodules.json", {"nodules": nodules, "rejections": sample.rejections})
+        write(variant, sample.nodules, sample.patches, rejections=sample.rejections)
+        if number <= settings.num_shams:
+            write(f"s{number}", *zip(*map(make_sham, sample.nodules, sample.patches), strict=True), sham_of=variant)
         for nodule in sample.nodules:
             print(f"{variant} {nodule.nodule_id}: {nodule.kind}, {nodule.margin}, {nodule.diameter_mm:.1f} mm, "
                   f"{nodule.lobe_approx}, after {nodule.num_attempts} tries")  # fmt: skip

@@ -24,7 +24,6 @@ FOLDERS = ("images", "drr", "masks", "previews")
 def collect_dataset(
     results: Path,
     cases: Sequence[tuple[str, str]],
-    variants: Sequence[str],
     views: Sequence[str],
     settings: CollectDatasetSettings,
     run_facts: Mapping[str, Any],
@@ -37,8 +36,8 @@ def collect_dataset(
         Folder of the run; the files of case ``c`` lie in ``cases/c`` as the stages write them.
     cases
         ``(case, cohort)`` in the order of the cohort table; images and ids follow it.
-    variants, views
-        Which images every case has; ``twin`` is the nodule-free one.
+    views
+        Views of every case; its variants stand in its ``variants.json``.
     settings
         Layout of the data set.
     run_facts
@@ -58,7 +57,7 @@ def collect_dataset(
     outcomes: list[CaseOutcome] = []
     entries: list[ImageEntry] = []
     for case, cohort in cases:
-        outcome, images = read_case(Path(results), case, cohort, variants, views)
+        outcome, images = read_case(Path(results), case, cohort, views)
         outcomes.append(outcome)
         entries += images
     names = _write_images(folder, entries, settings)

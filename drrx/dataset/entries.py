@@ -151,7 +151,7 @@ def without_folders(text: str) -> str:
 
 
 def read_case(
-    results: Path, case: str, cohort: str, variants: Sequence[str], views: Sequence[str]
+    results: Path, case: str, cohort: str, views: Sequence[str]
 ) -> tuple[CaseOutcome, tuple[ImageEntry, ...]]:
     """Return what became of a case and its images; a case that lacks a file is refused as a whole."""
     folder = results / "cases" / case
@@ -159,6 +159,7 @@ def read_case(
     if outcome.status == "refused":
         return outcome, ()
     try:
+        variants = read_json(folder / "variants.json")["variants"]
         entries = tuple(_read_entry(folder, case, cohort, variant, view) for view in views for variant in variants)
     except DrrxError as error:
         detail = without_folders(f"{error.where}: found {error.found}; needed {error.needed}.")

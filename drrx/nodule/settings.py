@@ -10,6 +10,9 @@ class SampleNodulesSettings:
     """How many nodules, of what size and type, and where they may lie."""
 
     num_variants: int = Field(default=2, ge=0, le=100, description="sets of nodules per case, besides the twin")
+    num_shams: int = Field(
+        default=0, ge=0, le=100, description="of how many of those, from the first, a sham is made: lung for nodule"
+    )
     num_nodules: int = Field(default=1, ge=1, le=3, description="nodules in each variant")
     preset: Literal["cxr", "screening", "missed"] = Field(
         default="cxr", description="diameters: cxr median 14 (6-30), screening 9 (4-30), missed 17 (6-34) mm"

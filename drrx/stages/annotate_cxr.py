@@ -14,9 +14,9 @@ from drrx.io.arrays import read_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.image import read_image
 from drrx.records.nodule import Nodule
+from drrx.records.variant import TWIN
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
-from drrx.stages.layout import TWIN, variant_names
 
 
 def run(job: CaseJob) -> Sequence[Path]:
@@ -28,7 +28,7 @@ def run(job: CaseJob) -> Sequence[Path]:
         paths = {part: maps[f"{part}_path_mm"] for part in ("lung", "mediastinum", "bone")}
         view = View.from_json(read_json(job.folder.projection_record(name))["view"])
         twins = [_read(job, TWIN, name, file) for file in ("drr.png", "cxr.png")]
-        for variant in variant_names(job.settings["variants"]):
+        for variant in job.folder.read_variants():
             positives = [_read(job, variant, name, file) for file in ("drr.png", "cxr.png")]
             drr, cxr = (Pair(twin, positive) for twin, positive in zip(twins, positives, strict=True))
             nodules, shadows = _read_nodules(job, variant, name)

@@ -8,7 +8,6 @@ from drrx.dataset.collect import collect_dataset
 from drrx.dataset.settings import CollectDatasetSettings
 from drrx.io.cohort import CohortRow
 from drrx.settings import make_settings
-from drrx.stages.layout import variant_names
 
 
 def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any], seed: int) -> None:
@@ -18,7 +17,6 @@ def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any
     collect_dataset(
         results,
         [(row.case, row.cohort) for row in rows],
-        variant_names(settings["variants"]),
         settings["views"],
         make_settings(CollectDatasetSettings, settings, "collect_dataset"),
         {"seed": seed, "settings": told},

@@ -21,10 +21,10 @@ from drrx.radiograph.beam import Beam
 from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.nodule import NodulePatch, patches_from_arrays
+from drrx.records.variant import TWIN
 from drrx.seeds import make_rng, make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
-from drrx.stages.layout import TWIN, variant_names
 from drrx.volume import Volume
 
 Bases = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -70,7 +70,7 @@ def _compose_view(job: CaseJob, name: str, settings: ComposeDrrSettings) -> list
         "noise_seed": seed, "physics": asdict(settings), "display": film.curve.to_json(), "view": view.to_json()
     }  # fmt: skip
     products: list[Path] = []
-    for variant in variant_names(job.settings["variants"]):
+    for variant in job.folder.read_variants():
         image, facts, paths = (job.folder.image(variant, name, file) for file in ("drr.png", "drr.json", "paths.npz"))
         added = project_patches(_read_patches(job, variant), view)
         write_image(image, film.develop(beam.attenuate(*add_lengths(bases, added))))

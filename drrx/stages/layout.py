@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-TWIN = "twin"
-
-
-def variant_names(num_variants: int) -> tuple[str, ...]:
-    """Return the variants of every case: the nodule-free twin, then ``v1``, ``v2``, ..."""
-    return (TWIN, *(f"v{number}" for number in range(1, num_variants + 1)))
+from drrx.io.files import read_json
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,15 @@ class CaseFolder:
     def anatomy_figure(self) -> Path:
         """Quality figure of the label map."""
         return self.folder / "anatomy.png"
+
+    @property
+    def variants_file(self) -> Path:
+        """Names of the case's variants."""
+        return self.folder / "variants.json"
+
+    def read_variants(self) -> tuple[str, ...]:
+        """Return the names of the case's variants in their order, the twin first."""
+        return tuple(read_json(self.variants_file)["variants"])
 
     def projection(self, view: str) -> Path:
         """Basis line integrals and anatomy path maps."""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from drrx.io.arrays import read_arrays
 from drrx.io.files import write_json
 from drrx.io.image import read_image, write_image
+from drrx.records.variant import TWIN
 from drrx.restorer.model import Restorer, load_restorer
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.restorer.twin import Twin, restore_twin
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
-from drrx.stages.layout import TWIN, variant_names
 
 TOLD = (
     "mode",
@@ -53,14 +53,14 @@ def run(job: CaseJob) -> Sequence[Path]:
 
 def _restore_all(job: CaseJob, view: str, twin: Twin) -> Iterator[tuple[str, NDArray[np.float32]]]:
     yield TWIN, twin.restored.image
-    for variant in variant_names(job.settings["variants"])[1:]:
+    for variant in job.folder.read_variants()[1:]:
         yield variant, twin.restore_variant(read_image(job.folder.image(variant, view, "drr.png")))
 
 
 def _map_nodules(job: CaseJob, view: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return 1 where a ray meets a nodule of any variant."""
     total = np.zeros(shape, np.float32)
-    for variant in variant_names(job.settings["variants"]):
+    for variant in job.folder.read_variants():
         arrays = read_arrays(job.folder.image(variant, view, "paths.npz"))
         for name in (key.removesuffix("_path_mm") for key in arrays if key.endswith("_path_mm")):
             path, row, column = arrays[f"{name}_path_mm"], int(arrays[f"{name}_row"]), int(arrays[f"{name}_column"])
@@ -84,4 +84,4 @@ def _sign_weights(job: CaseJob) -> str:
     return _load(settings.weights, settings.device).sha256
 
 
-STAGE = Stage("restore_cxr", run, upstream=("compose_drr",), depends=_sign_weights)
+STAGE = Stage("restore_cxr", run, upstream=("sample_nodules", "compose_drr"), depends=_sign_weights)

@@ -1,38 +1,60 @@
-"""Stage ``sample_nodules``: every variant's nodules as records and patches; the twin has none."""
+"""Stage ``sample_nodules``: which variants a case has, and the nodules of each as records and patches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.nifti import read_volume
-from drrx.nodule.sample import sample_nodules
+from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
+from drrx.nodule.sham import make_sham
 from drrx.records.anatomy import Anatomy
-from drrx.records.nodule import patches_to_arrays
+from drrx.records.nodule import Nodule, NodulePatch, patches_to_arrays
+from drrx.records.variant import make_variant_names
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
-from drrx.stages.layout import TWIN, variant_names
+from drrx.stages.layout import CaseFolder
 
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``nodules.json`` and ``nodules.npz`` of every variant but the twin."""
+    """Write ``variants.json``, and ``nodules.json`` and ``nodules.npz`` of every variant but the twin."""
     folder = job.folder
     ct = read_volume(folder.ct)
     anatomy = Anatomy(read_volume(folder.anatomy), read_json(folder.anatomy_qc))
     settings = make_settings(SampleNodulesSettings, job.settings, "sample_nodules")
+    num_variants, num_shams = job.settings["variants"], job.settings["shams"]
     products: list[Path] = []
-    for variant in variant_names(job.settings["variants"]):
-        if variant == TWIN:
-            continue
-        seed = make_seed(job.seed, job.row.case, "sample_nodules", variant)
+    for number in range(1, num_variants + 1):
+        seed = make_seed(job.seed, job.row.case, "sample_nodules", f"v{number}")
         sample = sample_nodules(ct, anatomy, settings, seed)
-        record = {"seed": seed, "rejections": sample.rejections, "nodules": [n.to_json() for n in sample.nodules]}
-        write_arrays(folder.patches(variant), patches_to_arrays(sample.patches), compress=True)
-        write_json(folder.nodules(variant), record)
-        products += [folder.patches(variant), folder.nodules(variant)]
-    return products
+        facts = {"seed": seed, "rejections": sample.rejections}
+        products += write_variant(folder, f"v{number}", sample.nodules, sample.patches, facts)
+        if number <= num_shams:
+            products += write_sham(folder, f"s{number}", sample, {"seed": seed, "sham_of": f"v{number}"})
+    write_json(folder.variants_file, {"variants": make_variant_names(num_variants, num_shams, has_known=False)})
+    return [*products, folder.variants_file]
+
+
+def write_sham(folder: CaseFolder, variant: str, sample: NoduleSample, facts: Mapping[str, Any]) -> list[Path]:
+    """Write the shams of a variant's nodules as a variant of its own."""
+    pairs = [make_sham(nodule, patch) for nodule, patch in zip(sample.nodules, sample.patches, strict=True)]
+    return write_variant(folder, variant, [nodule for nodule, _ in pairs], [patch for _, patch in pairs], facts)
+
+
+def write_variant(
+    folder: CaseFolder,
+    variant: str,
+    nodules: Sequence[Nodule],
+    patches: Sequence[NodulePatch],
+    facts: Mapping[str, Any],
+) -> list[Path]:
+    """Write records and patches of one variant; ``facts`` go beside the records."""
+    write_arrays(folder.patches(variant), patches_to_arrays(tuple(patches)), compress=True)
+    write_json(folder.nodules(variant), {**facts, "nodules": [nodule.to_json() for nodule in nodules]})
+    return [folder.patches(variant), folder.nodules(variant)]
 
 
 STAGE = Stage("sample_nodules", run, upstream=("read_ct", "segment_anatomy"))

@@ -36,7 +36,10 @@ def write_case(results: Path, case: str) -> None:
     write_json(folder / "case.json", record.to_json())
     pose = Pose() if case == "c1" else Pose(tilt_deg=-1.25)
     facts = {"projection": "pa", "view_position": "PA", "patient_orientation": ["L", "F"]}
-    write_json(folder / "pa" / "projection.json", {"view": VIEW.to_json(), "pose": pose.to_json(), **facts})
+    write_json(
+        folder / "pa" / "projection.json",
+        {"view": VIEW.to_json(), "pose": pose.to_json(), "source_to_center_mm": 1600.0} | facts,
+    )
     write_json(folder / "variants.json", {"variants": VARIANTS})
     for number, variant in enumerate(VARIANTS):
         nodule = make_nodule(

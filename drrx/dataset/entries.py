@@ -60,8 +60,8 @@ class ViewFacts:
         The same in DICOM's words: ``PA``, ``AP``, ``LL``; what lies at the image's right and bottom (``L``, ``F``).
     pixel_spacing_mm
         Between rows and between columns on the detector.
-    source_to_detector_mm
-        Along the detector's normal.
+    source_to_detector_mm, source_to_center_mm
+        From the source to the detector and to the middle of the CT, along the detector's normal.
     pose
         Turns in degrees and shifts in mm of a jittered view; zeros for an exact one.
     """
@@ -71,6 +71,7 @@ class ViewFacts:
     patient_orientation: tuple[str, str]
     pixel_spacing_mm: tuple[float, float]
     source_to_detector_mm: float
+    source_to_center_mm: float
     pose: Mapping[str, float]
 
     @classmethod
@@ -80,7 +81,7 @@ class ViewFacts:
         right, bottom = record["patient_orientation"]
         return cls(
             record["projection"], record["view_position"], (right, bottom), view.pixel_spacing_mm,
-            view.source_to_detector_mm, record["pose"],
+            view.source_to_detector_mm, record["source_to_center_mm"], record["pose"],
         )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def run(job: CaseJob) -> Sequence[Path]:
             "view_position": view_name.view_position,
             "patient_orientation": view_name.patient_orientation,
             "pose": pose.to_json(),
+            "source_to_center_mm": float(view.depth_mm(ct.center_world_mm)),
             "completion": completion,
         }
         write_json(job.folder.projection_record(name), record)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from drrx.errors import DrrxError
-from drrx.nodule.patch import crop_shape, grid_affine, insert_nodules, sample_ct
-from drrx.nodule.shape import render_shape
+from drrx.nodule.patch import insert_nodules, sample_ct
+from drrx.nodule.shape import RenderedShape, render_shape
 from drrx.records.nodule import NodulePatch, NoduleShape
 from drrx.volume import Volume
 
@@ -13,10 +13,10 @@ BALL = NoduleShape(6.0, (1.0, 1.0, 1.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0
 
 
 def make_patch(center=(3.3, -2.1, 5.7), added=8000.0):
-    rendered, index = crop_shape(render_shape(BALL, 0.35))
+    rendered = render_shape(BALL, 0.35).crop()
     w = rendered.occupancy
     before = np.full(w.shape, -860, np.float32)
-    return NodulePatch(w, before, before + w * np.float32(added), grid_affine(np.array(center), index, 0.35))
+    return NodulePatch(w, before, before + w * np.float32(added), rendered.place(np.array(center)))
 
 
 @pytest.mark.parametrize("spacing", [(2.5, 0.7, 0.7), (0.2, 0.2, 0.2), (8.0, 1.0, 1.0)])
@@ -54,7 +54,8 @@ def test_ct_on_the_fine_grid_is_trilinear():
     ct = Volume.from_spacing(np.zeros((5, 6, 7), np.float32), (2.0, 1.5, 1.0), (1.0, 2.0, 3.0))
     z, y, x = np.meshgrid(*[np.arange(n) for n in ct.shape], indexing="ij")
     linear = ct.to_world(np.stack([z, y, x], axis=-1)) @ [1.0, -2.0, 3.0]
-    affine = grid_affine(np.array([4.0, 5.0, 6.0]), np.array([2, 2, 2]), 0.3)
+    grid = RenderedShape(np.zeros((5, 5, 5), np.float32), 0.3, np.array([2, 2, 2]))
+    affine = grid.place(np.array([4.0, 5.0, 6.0]))
     patch = sample_ct(Volume(linear, ct.world_from_index), (5, 5, 5), affine)
     fine = Volume(patch, affine)
     z, y, x = np.meshgrid(*[np.arange(5)] * 3, indexing="ij")

@@ -8,11 +8,12 @@ import pytest
 from scipy.special import sph_harm_y
 
 from drrx.errors import DrrxError
+from drrx.nodule.composite import Targets, composite
 from drrx.nodule.measure import moment_axes_mm
 from drrx.nodule.model import DIAMETERS_MM, Draft, draw_diameter_mm, draw_nodule, fit_radius
-from drrx.nodule.patch import blur_shape, composite, crop_shape, grid_affine
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import body_volume_mm3, harmonic, render_shape, spicule_volume_mm3
+from drrx.nodule.shape import RenderedShape, render_shape
+from drrx.nodule.surface import body_volume_mm3, harmonic, spicule_volume_mm3
 from drrx.records.nodule import NodulePatch, NoduleShape, Spicule, patches_from_arrays, patches_to_arrays
 from drrx.seeds import make_rng
 
@@ -62,12 +63,12 @@ def test_harmonics_agree_with_scipy(degree, order):
 def test_volume_and_centroid_of_drawn_bodies(seed):
     settings = SampleNodulesSettings(preset="screening")
     draft = draw_nodule(make_rng(seed), settings, 5.0, 14.0)
-    rendered = render_shape(draft.shape, 0.35)
+    rendered = render_shape(draft.form.shape, 0.35)
     volume = rendered.occupancy.sum(dtype=float) * 0.35**3
-    assert volume == pytest.approx(pi / 6 * draft.diameter_mm**3, rel=0.08 if draft.shape.spicules else 0.02)
+    assert volume == pytest.approx(pi / 6 * draft.diameter_mm**3, rel=0.08 if draft.form.shape.spicules else 0.02)
     grids = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in rendered.occupancy.shape], indexing="ij", sparse=True)
     shift = [float((g * rendered.occupancy).sum()) * 0.35 / rendered.occupancy.sum() for g in grids]
-    assert np.linalg.norm(shift) < (0.5 if draft.shape.spicules else 0.1)
+    assert np.linalg.norm(shift) < (0.5 if draft.form.shape.spicules else 0.1)
 
 
 def test_ellipsoid_has_its_axes():
@@ -95,26 +96,26 @@ def test_fit_radius_gives_the_volume_of_the_ball():
 
 def test_blur_keeps_the_sum_and_crop_keeps_the_centre():
     rendered = render_shape(ball(5.0), 0.35)
-    blurred = blur_shape(rendered, (2.5, 1.0, 1.0))
+    blurred = rendered.blur((2.5, 1.0, 1.0))
     assert blurred.occupancy.sum() == pytest.approx(rendered.occupancy.sum(), rel=1e-4)
-    cropped, center = crop_shape(blurred)
+    cropped = blurred.crop()
     middle = [(n - 1) / 2 for n in cropped.occupancy.shape]
-    np.testing.assert_allclose(center, middle, atol=1)
+    np.testing.assert_allclose(cropped.center_index, middle, atol=1)
     assert cropped.occupancy.sum() == pytest.approx(rendered.occupancy.sum(), rel=2e-3)
 
 
 def test_compositing_never_darkens_and_keeps_vessels():
-    rendered, _ = crop_shape(render_shape(ball(5.0, 0.2, halo_width_mm=2.0), 0.35))
+    rendered = render_shape(ball(5.0, 0.2, halo_width_mm=2.0), 0.35).crop()
     before = np.full(rendered.occupancy.shape, -870, np.float32)
     before[before.shape[0] // 2] = -1000
     before[:, :, before.shape[2] // 2] = 40  # a vessel
     for kind in ("solid", "ground_glass", "part_solid", "calcified"):
-        after = composite(before, rendered, kind, (-620.0 if "g" in kind[:1] else 20.0, None, -600.0), -870.0)
+        after = composite(before, rendered, kind, Targets(-620.0 if "g" in kind[:1] else 20.0, halo=-600.0), -870.0)
         assert (after >= before).all()
-    glass = composite(before, rendered, "ground_glass", (-620.0, None, None), -870.0)
+    glass = composite(before, rendered, "ground_glass", Targets(-620.0), -870.0)
     np.testing.assert_array_equal(glass[:, :, before.shape[2] // 2], before[:, :, before.shape[2] // 2])
     assert glass[before == -870].max() == pytest.approx(-620, abs=1)
-    dense = composite(before, rendered, "solid", (20.0, None, None), -870.0)
+    dense = composite(before, rendered, "solid", Targets(20.0), -870.0)
     assert dense.max() == pytest.approx(40)
     assert dense[before < 0].max() == pytest.approx(20, abs=2)
 
@@ -141,13 +142,13 @@ def test_margins_and_kinds_have_their_shares():
     drafts: list[Draft] = [draw_nodule(make_rng(seed), settings, 11.0, 19.0) for seed in range(400)]
     assert np.mean([d.kind == "solid" for d in drafts]) == pytest.approx(0.70, abs=0.07)
     assert np.mean([d.margin == "spiculated" for d in drafts]) == pytest.approx(0.30, abs=0.07)
-    assert all(d.hu_inclusion is not None for d in drafts if d.kind == "part_solid")
-    assert all(-750 <= d.hu_body <= -450 for d in drafts if d.kind in ("ground_glass", "part_solid"))
+    assert all(d.targets.inclusion is not None for d in drafts if d.kind == "part_solid")
+    assert all(-750 <= d.targets.body <= -450 for d in drafts if d.kind in ("ground_glass", "part_solid"))
 
 
 def test_patches_survive_their_arrays_and_refuse_nonsense():
     occupancy = np.ones((2, 3, 4), np.float32)
-    affine = grid_affine(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2]), 0.35)
+    affine = RenderedShape(occupancy, 0.35, np.array([0, 1, 2])).place(np.array([1.0, 2.0, 3.0]))
     patch = NodulePatch(occupancy, occupancy * -800, occupancy * 20, affine)
     (again,) = patches_from_arrays(patches_to_arrays((patch,)))
     np.testing.assert_array_equal(again.delta_hu, patch.delta_hu)
@@ -158,5 +159,5 @@ def test_patches_survive_their_arrays_and_refuse_nonsense():
 
 def test_shape_survives_json():
     draft = draw_nodule(make_rng(3), SampleNodulesSettings(margin="spiculated"), 8, 9)
-    text = json.dumps(draft.shape.__dict__, default=lambda value: value.__dict__)
+    text = json.dumps(draft.form.shape.__dict__, default=lambda value: value.__dict__)
     assert "spicules" in text

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from math import pi
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drrx.benchmark.phantoms import Ellipsoid
 from drrx.geometry import make_standard_view
-from drrx.nodule.patch import crop_shape, grid_affine
+from drrx.nodule.form import VOLUME_TOLERANCE, DrawnForm, fit_volume
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm, render_shape
-from drrx.nodule.site import VOLUME_TOLERANCE
+from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
 from drrx.projector.project import project_volume
 from drrx.projector.window import find_window
 from drrx.records.nodule import NoduleShape
@@ -46,13 +44,12 @@ class NoduleAccuracy:
 
 def measure_nodule(diameter_mm: float, size_px: int = 4096) -> NoduleAccuracy:
     """Render, project and compare one ball; the pixels are fine, so that their sum is an integral."""
-    rendered, middle = _render(diameter_mm)
-    spacing_mm = rendered.spacing_mm
-    volume = float(rendered.occupancy.sum(dtype=np.float64)) * spacing_mm**3 / (pi / 6 * diameter_mm**3)
+    rendered = _render(diameter_mm)
+    volume = rendered.volume_mm3 / (pi / 6 * diameter_mm**3)
     shares = []
     view = make_standard_view(np.zeros(3), size_px=size_px)
     for place in PLACES_MM:
-        patch = Volume(rendered.occupancy, grid_affine(np.array(place), middle, spacing_mm))
+        patch = Volume(rendered.occupancy, rendered.place(np.array(place)))
         window = find_window(patch, view)
         assert window is not None, "the places lie inside the field"
         part = view.window(*window)
@@ -65,16 +62,9 @@ def measure_nodule(diameter_mm: float, size_px: int = 4096) -> NoduleAccuracy:
     return NoduleAccuracy(diameter_mm, volume, float(peak), float(mass))
 
 
-def _render(diameter_mm: float) -> tuple[RenderedShape, NDArray[np.int64]]:
+def _render(diameter_mm: float) -> RenderedShape:
     """Render the ball; its radius is corrected until the volume fits, as the stage does."""
-    radius_mm = diameter_mm / 2
     spacing_mm = find_grid_spacing_mm(diameter_mm, SampleNodulesSettings().grid_spacing_mm)
-    for _ in range(5):
-        ball = NoduleShape(radius_mm, (1.0, 1.0, 1.0), _UPRIGHT, (), 0.0)
-        rendered, middle = crop_shape(render_shape(ball, spacing_mm))
-        found_mm3 = float(rendered.occupancy.sum(dtype=np.float64)) * rendered.spacing_mm**3
-        factor = pi / 6 * diameter_mm**3 / found_mm3
-        if abs(factor - 1) < VOLUME_TOLERANCE / 8:
-            break
-        radius_mm *= factor ** (1 / 3)
-    return rendered, middle
+    ball = DrawnForm(NoduleShape(diameter_mm / 2, (1.0, 1.0, 1.0), _UPRIGHT, (), 0.0))
+    _, rendered = fit_volume(ball, diameter_mm, lambda form: form.render(spacing_mm, (0.0, 0.0, 0.0)), VOLUME_TOLERANCE)
+    return rendered

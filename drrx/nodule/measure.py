@@ -5,6 +5,7 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.nodule.composite import composite
 from drrx.nodule.model import Draft
 from drrx.nodule.place import IS_VESSEL
 from drrx.nodule.shape import RenderedShape
@@ -48,14 +49,10 @@ def _dense_share(rendered: RenderedShape, draft: Draft) -> Share | None:
 
 
 def requested_delta_hu(rendered: RenderedShape, draft: Draft, hu_lung: float) -> float:
-    """Return the sum over voxels of the HU that body, inclusion and halo would add to homogeneous lung."""
-    delta = rendered.occupancy * np.float32(draft.hu_body - hu_lung)
-    if rendered.inclusion is not None and draft.hu_inclusion is not None:
-        delta += rendered.inclusion * np.maximum(0, np.float32(draft.hu_inclusion - hu_lung) - delta)
-    total = float(delta.sum(dtype=np.float64))
-    if rendered.halo is not None and draft.hu_halo is not None:
-        total += float(rendered.halo.sum(dtype=np.float64)) * max(0.0, draft.hu_halo - hu_lung)
-    return total
+    """Return the sum over voxels of the HU that the nodule would add to homogeneous lung."""
+    lung = np.full(rendered.occupancy.shape, hu_lung, dtype=np.float32)
+    after = composite(lung, rendered, draft.kind, draft.targets, hu_lung)
+    return float((after - lung).sum(dtype=np.float64))
 
 
 def measure_nodule(

@@ -13,8 +13,10 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from drrx.errors import CaseRefused
+from drrx.nodule.composite import Targets
+from drrx.nodule.form import DrawnForm, Form
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import body_volume_mm3, spicule_volume_mm3
+from drrx.nodule.surface import body_volume_mm3, spicule_volume_mm3
 from drrx.records.nodule import Inclusion, Kind, Margin, NoduleShape, Spicule, Triple
 
 # preset: median mm, sigma of ln, smallest, largest mm of a truncated log-normal
@@ -33,10 +35,8 @@ class Draft:
     kind: Kind
     margin: Margin
     diameter_mm: float
-    shape: NoduleShape
-    hu_body: float
-    hu_inclusion: float | None
-    hu_halo: float | None
+    form: Form
+    targets: Targets
 
 
 def diameter_range_mm(settings: SampleNodulesSettings, slice_spacing_mm: float, room_mm: float) -> tuple[float, float]:
@@ -82,7 +82,8 @@ def draw_nodule(rng: np.random.Generator, settings: SampleNodulesSettings, low_m
     if kind != "calcified" and rng.random() < {"smooth": 0.0, "lobulated": 0.1, "spiculated": 0.2}[margin]:
         halo = float(rng.uniform(-700, -500))
         shape = _replace(shape, halo_width_mm=float(min(rng.uniform(1, 4), diameter / 4)))
-    return Draft(kind, margin, diameter, fit_radius(shape, diameter), body, inclusion, halo)
+    form = DrawnForm(fit_radius(shape, diameter))
+    return Draft(kind, margin, diameter, form, Targets(body, inclusion, halo))
 
 
 def fit_radius(shape: NoduleShape, diameter_mm: float) -> NoduleShape:

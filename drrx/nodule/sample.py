@@ -1,20 +1,24 @@
 """Draw the nodules of one variant for a CT, or render recorded ones again."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from drrx.errors import DrrxError
-from drrx.nodule.patch import blur_shape, composite, crop_shape, grid_affine, sample_ct
+from drrx.nodule.composite import Targets, composite
+from drrx.nodule.form import DrawnForm
+from drrx.nodule.patch import sample_ct
 from drrx.nodule.place import make_lung_map
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import render_shape
 from drrx.nodule.site import Site, cut_at_pleura, refuse_place
 from drrx.records.anatomy import Anatomy
-from drrx.records.nodule import Nodule, NodulePatch
+from drrx.records.nodule import Nodule, NodulePatch, Triple
 from drrx.seeds import make_seed
 from drrx.volume import Volume
+
+Check = Callable[[NodulePatch, Sequence[NodulePatch]], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,10 @@ class NoduleSample:
     rejections: dict[str, int]
 
 
-def sample_nodules(ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int) -> NoduleSample:
+def sample_nodules(
+    ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int,
+    known: Sequence[tuple[Triple, float]] = (), check: Check | None = None,
+) -> NoduleSample:  # fmt: skip
     """Draw ``settings.num_nodules`` nodules and place them in the lungs of a CT.
 
     Parameters
@@ -45,6 +52,10 @@ def sample_nodules(ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings
         Its label map, on the same grid.
     settings, seed
         The same pair gives the same nodules; size and shape of the i-th nodule depend on nothing else.
+    known
+        Centre (LPS mm) and diameter (mm) of the real nodules of the CT, to stay away from.
+    check
+        Gets a finished patch and those placed before it; returns why the place will not do, or ``None``.
 
     Raises
     ------
@@ -64,12 +75,14 @@ def sample_nodules(ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings
     rejections: Counter[str] = Counter()
     if lungs is None:
         raise refuse_place("a label map without lung", rejections)
+    taken = [(np.array(center), diameter) for center, diameter in known]
     nodules: list[Nodule] = []
     patches: list[NodulePatch] = []
     for number in range(1, settings.num_nodules + 1):
         name = f"n{number}"
         site = Site(ct, anatomy, lungs, settings, make_seed(seed, name))
-        nodule, patch = site.place(name, nodules, rejections)
+        nodule, patch = site.place(name, taken, lambda patch: check and check(patch, patches), rejections)
+        taken.append((np.array(nodule.center_world_mm), nodule.diameter_mm))
         nodules.append(nodule)
         patches.append(patch)
     return NoduleSample(tuple(nodules), tuple(patches), dict(sorted(rejections.items())))
@@ -82,11 +95,11 @@ def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:
             where=f"nodule {nodule.nodule_id}", found=f"a {nodule.origin} nodule", needed="a simulated nodule",
             hint="Only simulated nodules can be rendered from their numbers.",
         )  # fmt: skip
-    rendered, index = crop_shape(blur_shape(render_shape(nodule.shape, nodule.grid_spacing_mm), nodule.psf_fwhm_mm))
-    affine = grid_affine(np.array(nodule.center_world_mm), index, nodule.grid_spacing_mm)
+    center = np.array(nodule.center_world_mm)
+    rendered = DrawnForm(nodule.shape).render(nodule.grid_spacing_mm, nodule.psf_fwhm_mm)
     if nodule.attachment == "juxtapleural":
-        rendered = cut_at_pleura(rendered, anatomy.labels, affine)
+        rendered = cut_at_pleura(rendered, anatomy.labels, center)
+    affine = rendered.place(center)
     before = sample_ct(ct, rendered.occupancy.shape, affine)
-    hu = (nodule.hu_body, nodule.hu_inclusion, nodule.hu_halo)
-    after = composite(before, rendered, nodule.kind, hu, nodule.measures.hu_lung_local)
+    after = composite(before, rendered, nodule.kind, Targets.of(nodule), nodule.measures.hu_lung_local)
     return NodulePatch(rendered.occupancy, before, after, affine)

@@ -1,20 +1,23 @@
-"""The star-shaped body of a nodule: its surface, its closed-form volume, and its occupancy on a fine grid."""
+"""A nodule on its fine grid: the shares of its parts in every voxel."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from math import factorial, pi, sqrt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import pi
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.special import beta
+from scipy.ndimage import gaussian_filter
 
-from drrx.records.nodule import NoduleShape, Spicule
+from drrx.nodule.surface import Body, FloatArray
+from drrx.records.nodule import NoduleShape, Spicule, Triple
+from drrx.volume import Volume
 
-NUM_POLAR, NUM_AZIMUTH = 121, 240  # 1.5 deg: 0.4 mm on a 30 mm nodule, and its surface is smooth between
 VOXELS_PER_DIAMETER = 18  # fewer blunt the peak of a ball's shadow by more than 0.5 %
-FloatArray = NDArray[np.float64]
+FWHM_PER_SIGMA = 2.354820
+SMALLEST_SHARE = 1e-3  # tails of the blur below this are cut
+
+Grid = NDArray[np.float32]
 
 
 def find_grid_spacing_mm(diameter_mm: float, widest_mm: float) -> float:
@@ -22,106 +25,77 @@ def find_grid_spacing_mm(diameter_mm: float, widest_mm: float) -> float:
     return min(widest_mm, diameter_mm / VOXELS_PER_DIAMETER)
 
 
-def harmonic(degree: int, order: int, polar_rad: FloatArray, azimuth_rad: FloatArray) -> FloatArray:
-    """Return the real orthonormal spherical harmonic of ``degree`` and ``order`` (negative order: sine).
-
-    Recursion over the degree of the associated Legendre functions without Condon-Shortley phase.
-    """
-    m, x, sine = abs(order), np.cos(polar_rad), np.sin(polar_rad)
-    low, high = np.zeros_like(x), sine**m * float(np.prod(np.arange(1, 2 * m, 2)))
-    for l in range(m + 1, degree + 1):  # noqa: E741
-        low, high = high, ((2 * l - 1) * x * high - (l + m - 1) * low) / (l - m)
-    norm = sqrt((2 * degree + 1) / (4 * pi) * factorial(degree - m) / factorial(degree + m))
-    if order == 0:
-        return norm * high * np.ones_like(azimuth_rad)
-    wave = np.cos(m * azimuth_rad) if order > 0 else np.sin(m * azimuth_rad)
-    return sqrt(2) * norm * high * wave
-
-
-@lru_cache(maxsize=1)
-def _directions() -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Polar and azimuth angle of the table, and the solid angle of each node (sums to 4 pi)."""
-    polar = np.linspace(0, pi, NUM_POLAR)[:, None]
-    azimuth = (np.arange(NUM_AZIMUTH) * 2 * pi / NUM_AZIMUTH)[None, :]
-    edges = np.clip(np.concatenate([[0.0], (polar[1:, 0] + polar[:-1, 0]) / 2, [pi]]), 0, pi)
-    solid = -np.diff(np.cos(edges))[:, None] * (2 * pi / NUM_AZIMUTH) * np.ones((1, NUM_AZIMUTH))
-    return polar * np.ones_like(azimuth), azimuth * np.ones_like(polar), solid
-
-
-@lru_cache(maxsize=128)
-def _harmonic_table(degree: int, order: int) -> FloatArray:
-    polar, azimuth, _ = _directions()
-    return harmonic(degree, order, polar, azimuth)
-
-
-def make_surface_table(shape: NoduleShape) -> FloatArray:
-    """Return ``rho(u) / radius`` on the table of polar x azimuth angles in the nodule's axes."""
-    polar, azimuth, _ = _directions()
-    ratios = np.array(shape.axis_ratios) / np.prod(shape.axis_ratios) ** (1 / 3)
-    units = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)])
-    ellipsoid = 1 / np.sqrt(((units / ratios[:, None, None]) ** 2).sum(0))
-    field = np.zeros_like(polar)
-    for degree, order, coefficient in shape.harmonics:
-        field += coefficient * _harmonic_table(degree, order)
-    return np.asarray(ellipsoid * np.exp(field))
-
-
-def body_volume_mm3(shape: NoduleShape) -> float:
-    """Volume integral of ``(1 - (r/rho)^2)^n`` over the body, without spicules, in mm3 (quadrature over directions)."""
-    _, _, solid = _directions()
-    cubes = float((make_surface_table(shape) ** 3 * solid).sum()) * shape.radius_mm**3
-    return float(cubes * beta(1.5, shape.margin_exponent + 1) / 2)
-
-
-def body_centroid_mm(shape: NoduleShape, table: FloatArray) -> FloatArray:
-    """Centroid of the body relative to the origin of its directions, (x, y, z) in the nodule's axes."""
-    polar, azimuth, solid = _directions()
-    n = shape.margin_exponent
-    units = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)])
-    first = (units * (table**4 * solid)).sum((1, 2)) * beta(2.0, n + 1) / 2
-    return np.asarray(shape.radius_mm * first / ((table**3 * solid).sum() * beta(1.5, n + 1) / 2))
-
-
 @dataclass(frozen=True, eq=False)
 class RenderedShape:
-    """Shares in 0..1 on a cube-voxel grid, float32 ``[z, y, x]``, whose middle voxel is the nodule's centre."""
+    """A nodule on a grid of cube voxels, without a place.
 
-    occupancy: NDArray[np.float32]
-    inclusion: NDArray[np.float32] | None
-    halo: NDArray[np.float32] | None
+    Attributes
+    ----------
+    occupancy
+        float32 ``[z, y, x]`` in 0..1: share of each voxel that is body or spicule.
+    inclusion, halo, cavity, strands
+        The same for the other parts; ``None`` where there is no such part.
+    deviation_hu
+        float32 ``[z, y, x]``, HU by which the target of body and inclusion differs from place to place; none is even.
+    spacing_mm
+        Voxel edge.
+    center_index
+        int64 ``(z, y, x)``: the voxel at the nodule's centre (may lie outside a cropped grid).
+    """
+
+    occupancy: Grid
     spacing_mm: float
+    center_index: NDArray[np.int64]
+    inclusion: Grid | None = None
+    halo: Grid | None = None
+    cavity: Grid | None = None
+    strands: Grid | None = None
+    deviation_hu: Grid | None = None
 
-    def parts(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield the parts that exist, by name."""
-        for name in ("occupancy", "inclusion", "halo"):
+    def parts(self) -> Iterator[tuple[str, Grid]]:
+        """Yield the shares that exist, by name."""
+        for name in ("occupancy", "inclusion", "halo", "cavity", "strands"):
             values = getattr(self, name)
             if values is not None:
                 yield name, values
 
-    def with_parts(self, parts: dict[str, NDArray[np.float32]]) -> "RenderedShape":
-        """Return the same grid with other values."""
-        return RenderedShape(parts["occupancy"], parts.get("inclusion"), parts.get("halo"), self.spacing_mm)
+    def map(self, change: Callable[[Grid], Grid]) -> "RenderedShape":
+        """Return the shape with every share changed; the grid stays."""
+        changed: dict[str, Any] = {name: change(values) for name, values in self.parts()}
+        return replace(self, **changed)
 
+    @property
+    def volume_mm3(self) -> float:
+        """Sum of the occupancy, mm3."""
+        return float(self.occupancy.sum(dtype=np.float64)) * self.spacing_mm**3
 
-class _Body:
-    """Relative depth ``r / rho(u)`` and surface distance of the body around any point."""
+    def place(self, center_world_mm: NDArray) -> NDArray[np.float64]:
+        """Return ``world_from_index`` (4, 4; LPS mm) of the grid with the nodule's centre at ``center_world_mm``."""
+        affine = Volume.from_spacing(np.zeros((1, 1, 1)), (self.spacing_mm,) * 3).world_from_index.copy()
+        affine[:3, 3] = np.asarray(center_world_mm) - self.center_index[::-1] * self.spacing_mm
+        return affine
 
-    def __init__(self, shape: NoduleShape) -> None:
-        self.shape, self.table = shape, make_surface_table(shape)
-        self.world_from_nodule = np.array(shape.rotation)
-        self.centroid = body_centroid_mm(shape, self.table)
-        self.largest_mm = float(self.table.max()) * shape.radius_mm
-        self._wrapped = np.concatenate([self.table, self.table[:, :1]], axis=1)
+    def blur(self, psf_fwhm_mm: Triple) -> "RenderedShape":
+        """Convolve every share with the Gaussian of the scanner, FWHM along (z, y, x) in mm; the sums stay."""
+        if not any(psf_fwhm_mm):
+            return self
+        sigmas = [width / FWHM_PER_SIGMA / self.spacing_mm for width in psf_fwhm_mm]
+        pad = [int(np.ceil(3 * sigma)) + 1 for sigma in sigmas]
 
-    def surface_mm(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return radius and surface distance for points ``(3, ...)`` (x, y, z mm from the centre, world axes)."""
-        local = np.tensordot(self.world_from_nodule.T, points, axes=1)
-        local += self.centroid.reshape(3, *[1] * (points.ndim - 1))  # the centre is the centroid, not the origin
-        radius = np.sqrt((local**2).sum(0))
-        polar = np.arccos(np.clip(local[2] / np.maximum(radius, 1e-9), -1, 1)) * ((NUM_POLAR - 1) / pi)
-        azimuth = (np.arctan2(local[1], local[0]) % (2 * pi)) * (NUM_AZIMUTH / (2 * pi))
-        rho = map_coordinates(self._wrapped, [polar, azimuth], order=1, mode="nearest")
-        return radius, rho * self.shape.radius_mm
+        def spread(values: Grid) -> Grid:
+            padded = np.pad(values, [(n, n) for n in pad])
+            return np.clip(gaussian_filter(padded, sigmas, mode="constant", truncate=3.0), 0, 1)
+
+        return replace(self.map(spread), center_index=self.center_index + np.array(pad))
+
+    def crop(self) -> "RenderedShape":
+        """Cut the grid to where any share is above 0.001."""
+        shape = self.map(lambda values: np.where(values < SMALLEST_SHARE, np.float32(0), values))
+        union = np.maximum.reduce([values for _, values in shape.parts()])
+        used = [np.flatnonzero(union.any(axis=tuple(i for i in range(3) if i != axis))) for axis in range(3)]
+        window = tuple(slice(u[0], u[-1] + 1) for u in used)
+        low = np.array([u[0] for u in used])
+        return replace(shape.map(lambda values: values[window]), center_index=self.center_index - low)
 
 
 def _share(depth_mm: FloatArray, edge_mm: float) -> FloatArray:
@@ -136,14 +110,8 @@ def _profile(radius: FloatArray, rho: FloatArray, exponent: float, edge_mm: floa
     return (1 - relative**2) ** exponent * _share(rho - radius, edge_mm)
 
 
-def spicule_volume_mm3(spicule: Spicule) -> float:
-    """Volume of the frustum outside the body, in mm3."""
-    a, b = spicule.base_mm / 2, spicule.tip_mm / 2
-    return pi / 3 * spicule.length_mm * (a * a + a * b + b * b)
-
-
 def _add_spicule(
-    occupancy: NDArray[np.float32], axis_mm: FloatArray, body: _Body, spicule: Spicule, edge: float
+    occupancy: NDArray[np.float32], axis_mm: FloatArray, body: Body, spicule: Spicule, edge: float
 ) -> None:
     """Draw a tapered strand into ``occupancy`` by maximum; it starts a little inside the body."""
     direction = np.array(spicule.direction)
@@ -164,7 +132,7 @@ def _add_spicule(
 
 def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) -> RenderedShape:
     """Render body, spicules, inclusions and halo on cubes of ``spacing_mm``; ``margin_mm`` is left empty around."""
-    body = _Body(shape)
+    body = Body(shape)
     extent = body.largest_mm + float(np.linalg.norm(body.centroid)) + shape.halo_width_mm + spacing_mm
     half = int(np.ceil(extent / spacing_mm))
     axis = np.arange(-half, half + 1) * spacing_mm
@@ -179,8 +147,8 @@ def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) 
     # Strands reach far into empty space: only they are drawn on the larger grid.
     strands = max((s.length_mm for s in shape.spicules), default=0.0)
     extra = int(np.ceil((strands + margin_mm) / spacing_mm))
-    rendered = RenderedShape(occupancy, inclusion, halo, spacing_mm)
-    rendered = rendered.with_parts({name: np.pad(values, extra) for name, values in rendered.parts()})
+    rendered = RenderedShape(occupancy, spacing_mm, np.full(3, half + extra), inclusion, halo)
+    rendered = rendered.map(lambda values: np.pad(values, extra))
     axis = np.arange(-half - extra, half + extra + 1, dtype=np.float64) * spacing_mm
     for spicule in shape.spicules:
         _add_spicule(rendered.occupancy, axis, body, spicule, spacing_mm)
@@ -188,7 +156,7 @@ def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) 
 
 
 def _render_inclusions(
-    body: _Body, points: FloatArray, relative: FloatArray, occupancy: NDArray[np.float32], edge_mm: float
+    body: Body, points: FloatArray, relative: FloatArray, occupancy: NDArray[np.float32], edge_mm: float
 ) -> NDArray[np.float32] | None:
     shape = body.shape
     if shape.num_laminae:

@@ -2,32 +2,39 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
+from drrx.nodule.composite import composite
+from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, Form, fit_volume, volume_factor
 from drrx.nodule.measure import measure_nodule
 from drrx.nodule.model import Draft, diameter_range_mm, draw_nodule
-from drrx.nodule.patch import blur_shape, composite, crop_shape, grid_affine, sample_ct
+from drrx.nodule.patch import sample_ct
 from drrx.nodule.place import IS_LUNG, IS_VESSEL, Candidates, LungMap, grow, overlaps_another, sample_labels, survey
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm, render_shape
+from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
 from drrx.records.anatomy import Anatomy, Label
-from drrx.records.nodule import Attachment, Nodule, NodulePatch, NoduleShape, Triple
+from drrx.records.nodule import Attachment, Nodule, NodulePatch, Triple
 from drrx.seeds import make_rng, make_seed
 from drrx.volume import Volume
 
 log = logging.getLogger(__name__)
 
-VOLUME_TOLERANCE = 0.02
+MIN_GLASS_HU = 100.0
 MIN_DELTA_HU_RATIO = 0.8
 MIN_PEAK_LOG_SIGNAL = 0.01
 MAX_OUTSIDE, MAX_AIRWAY, MAX_VESSEL, MAX_TISSUE = 0.05, 0.02, 0.15, 0.10
 PLEURA_MM = 1.0  # the lung mask is grown by this before parts of a nodule count as outside
+
+
+Taken = tuple[NDArray[np.float64], float]  # centre LPS mm, diameter mm
+Check = Callable[[NodulePatch], str | None]
+Found = tuple[Nodule, NodulePatch]
 
 
 class Rejected(Exception):
@@ -51,20 +58,32 @@ def scan_psf_mm(settings: SampleNodulesSettings, slice_spacing_mm: float) -> Tri
     return (min(slice_spacing_mm, settings.psf_axial_max_mm), settings.psf_fwhm_mm, settings.psf_fwhm_mm)
 
 
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """A place that a nodule tries: centre (LPS mm), lobe, depth in the lung in mm, HU of the lung around."""
+
+    center_mm: NDArray[np.float64]
+    lobe: Label
+    depth_mm: float
+    hu_lung: float
+    attempt: int
+
+
 class Site:
-    """One nodule looking for its place."""
+    """One nodule looking for its place: draft, rendered once; then place, insert and finish until nothing objects."""
 
     def __init__(
         self, ct: Volume, anatomy: Anatomy, lungs: LungMap, settings: SampleNodulesSettings, seed: int
     ) -> None:
         self.ct, self.labels, self.lungs, self.settings, self.seed = ct, anatomy.labels, lungs, settings, seed
         low, high = diameter_range_mm(settings, ct.spacing_mm[0], lungs.room_mm)
-        self.draft = draw_nodule(make_rng(make_seed(seed, "shape")), settings, low, high)
+        draft = draw_nodule(make_rng(make_seed(seed, "shape")), settings, low, high)
         self.rng = make_rng(make_seed(seed, "place"))
         self.attachment = self._draw_attachment()
         self.psf = scan_psf_mm(settings, ct.spacing_mm[0])
-        self.grid_spacing_mm = find_grid_spacing_mm(self.draft.diameter_mm, settings.grid_spacing_mm)
-        self.draft, self.rendered, self.center_index = self._render(self.draft)
+        self.grid_spacing_mm = find_grid_spacing_mm(draft.diameter_mm, settings.grid_spacing_mm)
+        form, self.rendered = fit_volume(draft.form, draft.diameter_mm, self._render, VOLUME_TOLERANCE)
+        self.draft = replace(draft, form=form)
 
     def _draw_attachment(self) -> Attachment:
         roll, pleural = self.rng.random(), self.settings.juxtapleural_share
@@ -72,29 +91,26 @@ class Site:
             return "juxtapleural"
         return "juxtavascular" if roll < pleural + self.settings.juxtavascular_share else "isolated"
 
-    def _render(self, draft: Draft) -> tuple[Draft, RenderedShape, NDArray[np.int64]]:
-        """Render, and correct the radius until the volume fits (strands overlap, so the closed form is not exact)."""
-        for _ in range(5):
-            rendered, center = self._render_once(draft.shape)
-            factor = _volume_factor(rendered, draft.diameter_mm)
-            if abs(factor - 1) < VOLUME_TOLERANCE / 8:
-                break
-            draft = _scale(draft, factor)
-        return draft, rendered, center
+    def _render(self, form: Form) -> RenderedShape:
+        return form.render(self.grid_spacing_mm, self.psf)
 
-    def _render_once(self, shape: NoduleShape) -> tuple[RenderedShape, NDArray[np.int64]]:
-        return crop_shape(blur_shape(render_shape(shape, self.grid_spacing_mm), self.psf))
+    def place(self, name: str, taken: Sequence[Taken], check: Check, rejections: Counter[str]) -> Found:
+        """Try places until one passes every check.
 
-    def place(self, name: str, others: Sequence[Nodule], rejections: Counter[str]) -> tuple[Nodule, NodulePatch]:
-        """Try places until one passes every check."""
-        taken = [(np.array(other.center_world_mm), other.diameter_mm) for other in others]
+        ``taken`` holds centre (LPS mm) and diameter (mm) of what is there already; ``check`` looks at the finished
+        patch and says why not.
+        """
         candidates = self._candidates(rejections)
         for attempt in range(1, self.settings.max_attempts + 1):
             center, lobe, depth = candidates.draw(self.rng)
             try:
-                hu_lung = self._check_place(center, taken)
-                patch, draft, rendered = self._insert(center, hu_lung)
-                return self._finish(name, patch, draft, rendered, center, lobe, depth, hu_lung, attempt)
+                spot = Spot(center, lobe, depth, self._check_place(center, taken), attempt)
+                draft, rendered = self._settle(spot)
+                patch = self._insert(spot, draft, rendered)
+                nodule = self._finish(name, spot, draft, rendered, patch)
+                if objection := check(patch):
+                    raise Rejected(objection)
+                return nodule, patch
             except Rejected as reason:
                 rejections[str(reason)] += 1
                 log.debug("%s: place %d rejected: %s", name, attempt, reason)
@@ -113,7 +129,7 @@ class Site:
             raise refuse_place(f"no room for a nodule of {self.draft.diameter_mm:.1f} mm", rejections)
         return found
 
-    def _check_place(self, center: NDArray[np.float64], taken: Sequence[tuple[NDArray, float]]) -> float:
+    def _check_place(self, center: NDArray[np.float64], taken: Sequence[Taken]) -> float:
         """Reject on what the CT shows around a place; return the local lung in HU."""
         settings, radius = self.settings, self.draft.diameter_mm / 2
         z, ends = center[2], self.ct.to_world(np.array([[0, 0, 0], [self.ct.shape[0] - 1, 0, 0]]))[:, 2]
@@ -132,12 +148,30 @@ class Site:
             raise Rejected("local_lung_hu")
         return around.hu_lung_local
 
-    def _insert(self, center: NDArray[np.float64], hu_lung: float) -> tuple[NodulePatch, Draft, RenderedShape]:
-        """Reject on what the nodule would cover; else mix it into the CT."""
-        draft, rendered, index = self.draft, self.rendered, self.center_index
+    def _settle(self, spot: Spot) -> tuple[Draft, RenderedShape]:
+        """Fit the nodule to the place: its HU to the lung around, its body to the pleura."""
+        draft, rendered = self.draft, self.rendered
+        if draft.kind in ("ground_glass", "part_solid"):  # ground glass is denser than the lung it lies in
+            body = max(draft.targets.body, spot.hu_lung + MIN_GLASS_HU)
+            draft = replace(draft, targets=replace(draft.targets, body=body))
         if self.attachment == "juxtapleural":
-            draft, rendered, index = self._cut(center)
-        affine = grid_affine(center, index, rendered.spacing_mm)
+            form, rendered = fit_volume(
+                draft.form, draft.diameter_mm, lambda form: self._render_cut(form, spot), CUT_TOLERANCE
+            )
+            draft = replace(draft, form=form)
+        return draft, rendered
+
+    def _render_cut(self, form: Form, spot: Spot) -> RenderedShape:
+        """Cut a juxtapleural nodule at the pleura; reject a place that leaves less than half."""
+        whole = self.rendered if form is self.draft.form else self._render(form)
+        cut = cut_at_pleura(whole, self.labels, spot.center_mm)
+        if volume_factor(cut, self.draft.diameter_mm) > 2:
+            raise Rejected("cut_by_pleura")
+        return cut
+
+    def _insert(self, spot: Spot, draft: Draft, rendered: RenderedShape) -> NodulePatch:
+        """Reject on what the nodule would cover; else mix it into the CT."""
+        affine = rendered.place(spot.center_mm)
         labels = sample_labels(self.labels, rendered.occupancy.shape, affine)
         total = float(rendered.occupancy.sum())
         if rendered.occupancy[~grow_lung(labels, rendered.spacing_mm)].sum() > MAX_OUTSIDE * total:
@@ -150,68 +184,40 @@ class Site:
         before = sample_ct(self.ct, rendered.occupancy.shape, affine)
         if self.attachment == "isolated" and rendered.occupancy[before > -300].sum() > MAX_TISSUE * total:
             raise Rejected("in_dense_tissue")
-        hu = (draft.hu_body, draft.hu_inclusion, draft.hu_halo)
-        if draft.kind in ("ground_glass", "part_solid"):  # ground glass is denser than the lung it lies in
-            hu = (max(draft.hu_body, hu_lung + 100), *hu[1:])
-        after = composite(before, rendered, draft.kind, hu, hu_lung)
-        return NodulePatch(rendered.occupancy, before, after, affine), replace(draft, hu_body=hu[0]), rendered
+        after = composite(before, rendered, draft.kind, draft.targets, spot.hu_lung)
+        return NodulePatch(rendered.occupancy, before, after, affine)
 
-    def _cut(self, center: NDArray[np.float64]) -> tuple[Draft, RenderedShape, NDArray[np.int64]]:
-        """Cut a juxtapleural nodule at the pleura, and let it grow until what is left has the volume asked for."""
-        draft, rendered, index = self.draft, self.rendered, self.center_index
-        for _ in range(4):
-            cut = cut_at_pleura(rendered, self.labels, grid_affine(center, index, rendered.spacing_mm))
-            factor = _volume_factor(cut, draft.diameter_mm)
-            if factor > 2:
-                raise Rejected("cut_by_pleura")
-            if abs(factor - 1) < VOLUME_TOLERANCE / 2:
-                break
-            draft = _scale(draft, factor)
-            rendered, index = self._render_once(draft.shape)
-        return draft, cut, index
-
-    def _finish(
-        self, name: str, patch: NodulePatch, draft: Draft, rendered: RenderedShape, center: NDArray[np.float64],
-        lobe: Label, depth_mm: float, hu_lung: float, attempt: int,
-    ) -> tuple[Nodule, NodulePatch]:  # fmt: skip
+    def _finish(self, name: str, spot: Spot, draft: Draft, rendered: RenderedShape, patch: NodulePatch) -> Nodule:
         """Measure the nodule in place; reject it when it is not what was asked for."""
         labels = sample_labels(self.labels, patch.occupancy.shape, patch.world_from_index)
         grown = grow_lung(labels, rendered.spacing_mm)
-        measures = measure_nodule(patch, rendered, draft, hu_lung, depth_mm, labels, grown)
-        if abs(measures.volume_mm3 / (pi / 6 * draft.diameter_mm**3) - 1) > VOLUME_TOLERANCE:
+        measures = measure_nodule(patch, rendered, draft, spot.hu_lung, spot.depth_mm, labels, grown)
+        tolerance = CUT_TOLERANCE if self.attachment == "juxtapleural" else VOLUME_TOLERANCE
+        if abs(measures.volume_mm3 / (pi / 6 * draft.diameter_mm**3) - 1) > tolerance:
             raise Rejected("volume_error")
         if measures.delta_hu_ratio < MIN_DELTA_HU_RATIO:
             raise Rejected("too_little_hu_added")
         if measures.peak_log_signal < MIN_PEAK_LOG_SIGNAL:
             raise Rejected("invisible")
-        x, y, z = (float(value) for value in center)
-        nodule = Nodule(
-            nodule_id=name, origin="simulated", seed=self.seed, preset=self.settings.preset, kind=draft.kind, margin=draft.margin,
-            attachment=self.attachment, center_world_mm=(x, y, z), diameter_mm=draft.diameter_mm, shape=draft.shape,
-            transplant=None, hu_body=draft.hu_body, hu_inclusion=draft.hu_inclusion, hu_halo=draft.hu_halo,
-            hu_cavity=None, zone="free", psf_fwhm_mm=self.psf,
-            grid_spacing_mm=rendered.spacing_mm, lobe_approx=lobe.name.lower(), num_attempts=attempt, measures=measures,
+        x, y, z = (float(value) for value in spot.center_mm)
+        targets, form = draft.targets, draft.form
+        return Nodule(
+            nodule_id=name, origin="transplanted" if form.shape is None else "simulated", seed=self.seed,
+            preset=self.settings.preset, kind=draft.kind, margin=draft.margin, attachment=self.attachment,
+            center_world_mm=(x, y, z), diameter_mm=draft.diameter_mm, shape=form.shape, transplant=form.transplant,
+            hu_body=targets.body, hu_inclusion=targets.inclusion, hu_halo=targets.halo, hu_cavity=targets.cavity,
+            zone="free", psf_fwhm_mm=self.psf, grid_spacing_mm=rendered.spacing_mm,
+            lobe_approx=spot.lobe.name.lower(), num_attempts=spot.attempt, measures=measures,
         )  # fmt: skip
-        return nodule, patch
 
 
-def cut_at_pleura(rendered: RenderedShape, labels: Volume, world_from_index: NDArray) -> RenderedShape:
-    """Return the part of a shape that lies in the lung, grown by 1 mm."""
-    near = sample_labels(labels, rendered.occupancy.shape, world_from_index)
+def cut_at_pleura(rendered: RenderedShape, labels: Volume, center_mm: NDArray) -> RenderedShape:
+    """Return the part of a shape at ``center_mm`` (LPS) that lies in the lung, grown by 1 mm."""
+    near = sample_labels(labels, rendered.occupancy.shape, rendered.place(center_mm))
     lung = grow_lung(near, rendered.spacing_mm).astype(np.float32)
-    return rendered.with_parts({part: values * lung for part, values in rendered.parts()})
+    return rendered.map(lambda values: values * lung)
 
 
 def grow_lung(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.bool_]:
     """Return the lung in a label map on a cube grid, grown by 1 mm."""
     return grow(IS_LUNG[labels], PLEURA_MM, (spacing_mm,) * 3)
-
-
-def _scale(draft: Draft, factor: float) -> Draft:
-    """Return the draft with ``factor`` times its volume."""
-    return replace(draft, shape=replace(draft.shape, radius_mm=draft.shape.radius_mm * factor ** (1 / 3)))
-
-
-def _volume_factor(rendered: RenderedShape, diameter_mm: float) -> float:
-    volume = float(rendered.occupancy.sum(dtype=np.float64)) * rendered.spacing_mm**3
-    return pi / 6 * diameter_mm**3 / max(volume, 1e-9)

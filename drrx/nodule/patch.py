@@ -13,6 +13,14 @@ from drrx.volume import Volume
 Grid = NDArray[np.float32]
 
 
+def grid_affine(center_world_mm: NDArray, center_index: NDArray, spacing_mm: float) -> NDArray[np.float64]:
+    """Return ``world_from_index`` of a cube grid (z, y, x) whose voxel ``center_index`` lies at the centre."""
+    grid = Volume.from_spacing(np.zeros((1, 1, 1)), (spacing_mm,) * 3)
+    affine = grid.world_from_index.copy()
+    affine[:3, 3] = np.asarray(center_world_mm) - np.asarray(center_index)[::-1] * spacing_mm
+    return affine
+
+
 def axis_coordinates(volume: Volume, shape: Sequence[int], world_from_index: NDArray) -> list[NDArray[np.float64]]:
     """Return, per axis, the fractional indices in ``volume`` of a grid's voxel centres (both canonical)."""
     index_from_index = np.linalg.inv(volume.world_from_index) @ world_from_index

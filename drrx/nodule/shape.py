@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from drrx.nodule.patch import grid_affine
 from drrx.nodule.surface import Body, FloatArray
 from drrx.records.nodule import NoduleShape, Spicule, Triple
-from drrx.volume import Volume
 
 VOXELS_PER_DIAMETER = 18  # fewer blunt the peak of a ball's shadow by more than 0.5 %
 FWHM_PER_SIGMA = 2.354820
@@ -71,9 +71,7 @@ class RenderedShape:
 
     def place(self, center_world_mm: NDArray) -> NDArray[np.float64]:
         """Return ``world_from_index`` (4, 4; LPS mm) of the grid with the nodule's centre at ``center_world_mm``."""
-        affine = Volume.from_spacing(np.zeros((1, 1, 1)), (self.spacing_mm,) * 3).world_from_index.copy()
-        affine[:3, 3] = np.asarray(center_world_mm) - self.center_index[::-1] * self.spacing_mm
-        return affine
+        return grid_affine(center_world_mm, self.center_index, self.spacing_mm)
 
     def blur(self, psf_fwhm_mm: Triple) -> "RenderedShape":
         """Convolve every share with the Gaussian of the scanner, FWHM along (z, y, x) in mm; the sums stay."""

@@ -84,7 +84,7 @@ def row_signature(row: CohortRow, folder: Path) -> str:
     change; a DICOM file rewritten in place does not.
     """
     values = row.model_dump()
-    for name in ("path", "mask"):
+    for name in ("path", "mask", "annotations"):
         if values[name] and not (name == "path" and row.phantom_seed is not None):
             values[name] = [os.path.relpath(values[name], folder), _stat(Path(values[name]))]
     return json.dumps(values, sort_keys=True)

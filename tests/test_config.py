@@ -33,7 +33,7 @@ SECTIONS = {
     if dataclasses.is_dataclass(field.default.default)
 }
 #: Keys that the workflow sets from others.
-LEFT_OUT = {"sample_nodules": {"num_variants"}}
+LEFT_OUT = {"sample_nodules": {"num_variants", "num_shams"}}
 
 
 def test_the_files_are_what_the_settings_say():

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -13,10 +13,10 @@ from drrx.errors import DrrxError
 PHANTOM = re.compile(r"phantom:(\d{1,18})")
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 REQUIRED = ("case", "path", "cohort")
-OPTIONAL = ("series_uid", "mask")
+OPTIONAL = ("series_uid", "mask", "annotations", "has_nodules")
 HEADER_HINT = (
-    "The first line names the columns: case, path and cohort, if you like also series_uid, mask and columns of "
-    "your own, with tabs between them (.tsv) or commas (.csv)."
+    "The first line names the columns: case, path and cohort, if you like also series_uid, mask, annotations, "
+    "has_nodules and columns of your own, with tabs between them (.tsv) or commas (.csv)."
 )
 
 
@@ -35,6 +35,10 @@ class CohortRow(BaseModel):
         SeriesInstanceUID to take from a DICOM folder with several series, or None.
     mask
         Absolute path of the user's own lung mask, or None.
+    annotations
+        Absolute path of the known nodules, a label mask or a table (`drrx.io.annotations`), or None.
+    has_nodules
+        Whether the CT shows real nodules, ``yes`` or ``no``; None when nobody knows.
     extra
         The free columns, as text.
     """
@@ -46,6 +50,10 @@ class CohortRow(BaseModel):
     cohort: str = Field(pattern=ID_PATTERN, description="group of the case: 1-64 of A-Z a-z 0-9 . _ -")
     series_uid: str | None = Field(default=None, pattern=r"^[0-9.]{1,64}$", description="SeriesInstanceUID to take")
     mask: str | None = Field(default=None, description="own lung mask, relative to the table")
+    annotations: str | None = Field(
+        default=None, description="known nodules, label mask or LUNA16 table, relative to the table"
+    )
+    has_nodules: Literal["yes", "no"] | None = Field(default=None, description="yes, no, or nothing if not known")
     extra: dict[str, str] = Field(default_factory=dict, description="free columns")
 
     @field_validator("path")
@@ -156,7 +164,11 @@ def _make_row(
 
 
 def _resolve(row: CohortRow, folder: Path) -> dict[str, str]:
-    found = {"mask": row.mask, "path": None if row.phantom_seed is not None else row.path}
+    found = {
+        "mask": row.mask,
+        "annotations": row.annotations,
+        "path": None if row.phantom_seed is not None else row.path,
+    }
     return {name: str((folder / Path(value).expanduser()).resolve()) for name, value in found.items() if value}
 
 

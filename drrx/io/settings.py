@@ -28,4 +28,8 @@ class ReadCtSettings:
     nifti_transform: Literal["same", "sform", "qform"] = Field(
         default="same", description="which NIfTI transform to trust; `same` refuses files whose two differ"
     )
+    unannotated_nodules: Literal["keep", "refuse"] = Field(
+        default="keep",
+        description="a CT with has_nodules = yes and no annotations: keep with a flag, or refuse (UNANNOTATED_NODULES)",
+    )
     max_num_voxels: int = Field(default=1_000_000_000, gt=0, description="largest CT that is read, voxels (TOO_LARGE)")

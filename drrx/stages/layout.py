@@ -34,6 +34,11 @@ class CaseFolder:
         return self.folder / "lung_mask.nii.gz"
 
     @property
+    def known_nodules(self) -> Path:
+        """Real nodules of the CT on its grid, one label each, when the cohort table names annotations."""
+        return self.folder / "known_nodules.nii.gz"
+
+    @property
     def anatomy(self) -> Path:
         """Label map."""
         return self.folder / "anatomy.nii.gz"

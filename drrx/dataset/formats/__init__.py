@@ -1,0 +1,1 @@
+"""The data set in the formats of others, one module each."""

@@ -1,14 +1,16 @@
 """Boxes, masks, sizes and signal of a nodule whose shadow is known in closed form."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from drrx.annotate.annotate import Shadow, annotate_image, annotate_nodule
+from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.mask import box_of, decode_mask, encode_mask, place_window
 from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.annotate.shadow import Shadow, shadows_from_arrays, shadows_to_arrays
 from drrx.annotate.signal import Pair, find_neighbourhood, matched_filter_d_prime
 from drrx.errors import CaseRefused, DrrxError
 from drrx.geometry import make_standard_view
@@ -23,16 +25,17 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 def make_nodule(center=(30.0, 20.0, -40.0), diameter=24.0, kind="solid"):
     measures = NoduleMeasures(
-        centroid_world_mm=center, volume_mm3=7000.0, axes_mm=(24.0, 24.0, 24.0), axes_world=IDENTITY, long_axis_axial_mm=24.0,
-        short_axis_axial_mm=24.0, solid_core_diameter_mm=24.0, hu_lung_local=-860.0, hu_mean_inserted=0.0,
-        delta_hu_ratio=1.0, peak_log_signal=0.4, pleura_distance_mm=20.0, airway_fraction=0.0, vessel_fraction=0.0,
+        centroid_world_mm=center, volume_mm3=7000.0, axes_mm=(24.0, 24.0, 24.0), axes_world=IDENTITY,
+        long_axis_axial_mm=24.0, short_axis_axial_mm=24.0, solid_core_diameter_mm=24.0, hu_lung_local=-860.0,
+        hu_mean_inserted=0.0, delta_hu_ratio=1.0, peak_log_signal=0.4, pleura_distance_mm=20.0, airway_fraction=0.0, vessel_fraction=0.0,
         outside_lung_fraction=0.0, zone_fractions={"free": 1.0},
     )  # fmt: skip
     shape = NoduleShape(diameter / 2, (1.0, 1.0, 1.0), IDENTITY, (), 0.0)
     return Nodule(
         nodule_id="n1", origin="simulated", seed=1, preset="cxr", kind=kind, margin="smooth", attachment="isolated",
-        center_world_mm=center, diameter_mm=diameter, shape=shape, transplant=None, hu_body=20.0, hu_inclusion=None, hu_halo=None, hu_cavity=None,
-        psf_fwhm_mm=(0.0, 0.0, 0.0), grid_spacing_mm=0.35, lobe_approx="lobe_left_upper", zone="free", num_attempts=1,
+        center_world_mm=center, diameter_mm=diameter, shape=shape, transplant=None, hu_body=20.0,
+        hu_inclusion=None, hu_halo=None, hu_cavity=None, psf_fwhm_mm=(0.0, 0.0, 0.0), grid_spacing_mm=0.35,
+        lobe_approx="lobe_left_upper", zone="free", num_attempts=1,
         measures=measures,
     )  # fmt: skip
 
@@ -62,11 +65,17 @@ def make_pair(shadow, texture=0.02, seed=0, gain=0.3):
     return Pair(twin, positive)
 
 
+def annotate_one(nodule, shadow, drr, cxr, maps=None, settings=SETTINGS, facts=None):
+    """The record of one nodule in one image."""
+    finding = Finding(nodule, shadow, drr, cxr)
+    return annotate_image(("c", "v1", "pa"), [finding], VIEW, maps or {}, settings, facts or {}).nodules[0]
+
+
 def annotate(nodule=None, texture=0.02, **more):
     nodule = nodule or make_nodule()
     shadow = make_shadow(nodule)
     pair = make_pair(shadow, texture)
-    return annotate_nodule(nodule, shadow, VIEW, pair, more.pop("cxr", pair), more.pop("maps", {}), SETTINGS)
+    return annotate_one(nodule, shadow, pair, more.pop("cxr", pair), **more)
 
 
 def test_boxes_are_the_closed_form_of_a_ball():
@@ -114,16 +123,23 @@ def test_mask_is_the_visual_box_and_survives_its_code():
     np.testing.assert_allclose(coco_mask.toBbox(code), record.bbox_visual)
 
 
+def flatten(value, name=""):
+    """Numbers of nested JSON by name."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, (bool, int, float)):
+        return {name: value}
+    return {key: number for part, inside in items for key, number in flatten(inside, f"{name}.{part}").items()}
+
+
 def test_window_and_full_map_give_the_same_record():
     nodule = make_nodule()
     part, whole = make_shadow(nodule), make_shadow(nodule, window=False)
     pair = make_pair(part)
-    records = [annotate_nodule(nodule, s, VIEW, pair, pair, {}, SETTINGS).to_json() for s in (part, whole)]
-    for key, value in records[0].items():
-        if key not in ("mask", "kind", "margin", "attachment", "nodule_id", "lobe_approx"):
-            flat = [np.hstack(list(r[key].values()) if isinstance(value, dict) else [r[key]]) for r in records]
-            np.testing.assert_allclose(*flat, rtol=1e-4, atol=1e-4)
-    assert records[0]["mask"] == records[1]["mask"]
+    records = [annotate_one(nodule, s, pair, pair) for s in (part, whole)]
+    assert records[0].mask == records[1].mask
+    first, second = (flatten(record.to_json()) for record in records)
+    assert len(first) > 60
+    assert first == pytest.approx(second, rel=1e-4, abs=1e-4)
 
 
 def test_signal_is_the_twin_difference():
@@ -175,14 +191,19 @@ def test_transfer_ratio_and_leakage():
     nodule = make_nodule()
     shadow = make_shadow(nodule)
     drr, cxr = make_pair(shadow), make_pair(shadow, gain=0.15)
-    record = annotate_image(("c", "v1", "pa"), [nodule], [shadow], VIEW, drr, cxr, {}, SETTINGS)
+
+    def annotate_pair(cxr):
+        findings = [Finding(nodule, shadow, drr, cxr)]
+        return annotate_image(("c", "v1", "pa"), findings, VIEW, {}, SETTINGS, {})
+
+    record = annotate_pair(cxr)
     assert record.nodules[0].contrast_transfer_ratio == pytest.approx(0.5, rel=1e-3)
     assert record.leakage == pytest.approx(0, abs=1e-3)
     changed = cxr.positive.copy()
     changed[:20, :20] += 0.5
-    worse = annotate_image(("c", "v1", "pa"), [nodule], [shadow], VIEW, drr, Pair(cxr.twin, changed), {}, SETTINGS)
-    assert worse.leakage > 10
-    assert annotate_image(("c", "twin", "pa"), [], [], VIEW, drr, cxr, {}, SETTINGS).leakage is None
+    assert annotate_pair(Pair(cxr.twin, changed)).leakage > 10
+    assert annotate_pair(None).leakage is None
+    assert annotate_image(("c", "twin", "pa"), [], VIEW, {}, SETTINGS, {}).leakage is None
 
 
 def test_without_cxr_the_drr_decides():
@@ -205,41 +226,100 @@ def test_overlap_is_weighted_with_the_path():
     assert overlap.mediastinum_fraction == 0
 
 
-def test_nodule_at_the_border_is_flagged_and_outside_refused():
+def test_inserted_nodule_at_the_border_is_refused_and_a_real_one_flagged():
     assert not annotate().truncated
     edge = make_nodule((182.0, 0.0, 0.0))
     shadow = make_shadow(edge, window=False)
     pair = make_pair(shadow)
-    assert annotate_nodule(edge, shadow, VIEW, pair, None, {}, SETTINGS).truncated
-    part = make_shadow(make_nodule())
+    with pytest.raises(CaseRefused, match=r"annotate c_v1_pa n1: found a full box \[.*outer 2 % of the image") as error:
+        annotate_one(edge, shadow, pair, None)
+    assert error.value.code == "NODULE_CHECK"
+    assert annotate_one(replace(edge, origin="real"), shadow, pair, None).truncated
+
+
+def test_nodule_outside_the_view_is_refused_and_a_real_one_named():
+    nodule = make_nodule()
+    part = make_shadow(nodule)
     outside = Shadow(part.path_mm, part.delta_line_integral, 1000, 1000)
+    pair = make_pair(part)
     with pytest.raises(CaseRefused, match=r"no pixel of the nodule at .* mm on the image.*larger detector") as error:
-        annotate_nodule(make_nodule(), outside, VIEW, pair, None, {}, SETTINGS)
-    assert error.value.code == "NODULE_OUTSIDE_VIEW"
+        annotate_one(nodule, outside, pair, None)
+    assert error.value.code == "NODULE_CHECK"
+    real = replace(nodule, origin="real", nodule_id="r1")
+    findings = [Finding(nodule, part, pair, None), Finding(real, outside, pair, None)]
+    record = annotate_image(("c", "v1", "pa"), findings, VIEW, {}, SETTINGS, {})
+    assert [found.nodule.nodule_id for found in record.nodules] == ["n1"]
+    assert record.outside_view == ("r1",)
 
 
-def test_wrong_sizes_and_counts_are_named():
+def test_what_is_not_as_asked_is_refused():
+    nodule = make_nodule()
+    with pytest.raises(CaseRefused, match=r"peak of 0\.\d+ in -ln.*at least 0\.5.*min_delta_log_peak to 0"):
+        annotate(nodule, settings=AnnotateCxrSettings(min_delta_log_peak=0.5))
+    small = replace(nodule, measures=replace(nodule.measures, volume_mm3=6800.0))
+    with pytest.raises(CaseRefused, match=r"6800\.0 mm3 for a diameter of 24\.00 mm; needed 7238\.2 mm3 within 5 %"):
+        annotate(small)
+    dark = replace(nodule, measures=replace(nodule.measures, delta_hu_ratio=0.79))
+    with pytest.raises(CaseRefused, match=r"79 % of the HU asked for; needed at least 80 %"):
+        annotate(dark)
+    for odd in (small, dark):
+        assert annotate(replace(odd, origin="real")).nodule.origin == "real"
+
+
+def test_wrong_sizes_and_names_are_named():
     nodule = make_nodule()
     shadow = make_shadow(nodule)
     pair = make_pair(shadow)
     small = Pair(pair.twin[:-1], pair.positive)
     with pytest.raises(DrrxError, match=r"cxr twin: found shape \(255, 256\); needed the view's shape"):
-        annotate_nodule(nodule, shadow, VIEW, pair, small, {}, SETTINGS)
-    with pytest.raises(DrrxError, match="one path map per nodule"):
-        annotate_image(("c", "v1", "pa"), [nodule], [], VIEW, pair, pair, {}, SETTINGS)
-    with pytest.raises(DrrxError, match="two maps of one window"):
+        annotate_one(nodule, shadow, pair, small)
+    with pytest.raises(DrrxError, match=r"bone path map: found shape \(3, 4\)"):
+        annotate_image(("c", "twin", "pa"), [], VIEW, {"bone": np.zeros((3, 4), np.float32)}, SETTINGS, {})
+    with pytest.raises(DrrxError, match=r"variant: found 'x1'; needed twin, removed, or v or s"):
+        annotate_image(("c", "x1", "pa"), [], VIEW, {}, SETTINGS, {})
+    with pytest.raises(DrrxError, match="maps of one window"):
         Shadow(shadow.path_mm, shadow.delta_line_integral[1:])
+    with pytest.raises(DrrxError, match="maps of one window"):
+        Shadow(shadow.path_mm, shadow.path_mm, delta_log_signal=shadow.path_mm[1:])
 
 
 def test_record_survives_json():
     nodule = make_nodule()
     shadow = make_shadow(nodule)
     pair = make_pair(shadow)
-    record = annotate_image(("case", "v1", "pa"), [nodule], [shadow], VIEW, pair, pair, {}, SETTINGS)
-    assert record.image_id == "case_v1_pa"
+    facts = {"ct": {"origin_lps_mm": [-100.0, -90.0, -200.0], "spacing_mm": [2.5, 0.5, 0.7]}, "drr": {"noise_seed": 3}}
+    finding = Finding(nodule, shadow, pair, pair)
+    record = annotate_image(("case", "v1", "pa"), [finding], VIEW, {}, SETTINGS, facts)
+    assert (record.image_id, record.pair_id, record.role) == ("case_v1_pa", "case_pa", "positive")
+    # x, y, z = 30, 20, -40 mm
+    assert record.nodules[0].center_index_zyx == pytest.approx((160 / 2.5, 110 / 0.5, 130 / 0.7))
     assert ImageAnnotation.from_json(json.loads(json.dumps(record.to_json()))) == record
     with pytest.raises(DrrxError, match=r"annotation record, width.*Annotate this image again"):
         ImageAnnotation.from_json({**record.to_json(), "width": "wide"})
+
+
+def test_shadows_survive_their_arrays():
+    one, two = make_shadow(make_nodule()), make_shadow(make_nodule(diameter=10.0))
+    two = replace(two, delta_log_signal=two.delta_line_integral / 2)
+    found = shadows_from_arrays(shadows_to_arrays([one, two]))
+    for shadow, original in zip(found, (one, two), strict=True):
+        assert (shadow.row, shadow.column) == (original.row, original.column)
+        for key in ("path_mm", "delta_line_integral", "delta_log_signal"):
+            np.testing.assert_array_equal(getattr(shadow, key), getattr(original, key))
+    assert shadows_from_arrays({}) == ()
+
+
+def test_contrasts_are_those_of_beer_and_lambert():
+    nodule = make_nodule()
+    shadow = make_shadow(nodule)
+    assert annotate(nodule).contrast_total is None
+    primary, scatter = np.exp(-2.0), 0.5 * np.exp(-2.0)
+    with_nodule = primary * np.exp(-shadow.delta_line_integral.astype(np.float64))
+    delta = -np.log((with_nodule + scatter) / (primary + scatter)).astype(np.float32)
+    record = annotate_one(nodule, replace(shadow, delta_log_signal=delta), make_pair(shadow), None)
+    assert record.contrast_primary == pytest.approx(1 - np.exp(-record.delta_log_peak))
+    # A third of the signal is scatter, which the nodule does not stop.
+    assert record.contrast_total == pytest.approx(record.contrast_primary * 2 / 3, rel=1e-5)
 
 
 def test_place_window_is_cut_by_the_border():

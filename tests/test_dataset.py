@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from drrx.annotate.annotate import annotate_image
+from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.dataset.collect import collect_dataset
 from drrx.dataset.entries import without_folders
@@ -51,7 +51,8 @@ def write_case(results: Path, case: str) -> None:
         write_image(image / "cxr.png", pair.twin if variant == "twin" else pair.positive)
         if variant != "twin":
             names = (case, variant, "pa")
-            made = annotate_image(names, [nodule], [make_shadow(nodule)], VIEW, pair, pair, {}, AnnotateCxrSettings())
+            findings = [Finding(nodule, make_shadow(nodule), pair, pair)]
+            made = annotate_image(names, findings, VIEW, {}, AnnotateCxrSettings(), {})
             write_json(image / "annotation.json", made.to_json())
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 from scipy.stats import norm
 
-from drrx.annotate.annotate import Shadow
+from drrx.annotate.shadow import Shadow
 from drrx.errors import DrrxError
 from drrx.evaluate.drr_nodules import Change, measure_change, measure_local_gains, measure_twins, summarize
 from drrx.evaluate.nodules import measure_nodules

@@ -273,11 +273,15 @@ def test_shadow_is_the_difference_that_the_nodule_makes():
     bases, added = make_bases_with_two_nodules()
     for kind in ("120kvp", "monoenergetic"):
         beam = Beam.from_settings(ComposeDrrSettings(beam=kind))
-        shadows = [cast_shadow(lengths, bases, beam) for lengths in added]
+        scatter = np.full_like(bases[0], 0.02)
+        shadows = [cast_shadow(lengths, bases, beam, scatter) for lengths in added]
         twin = beam.attenuate(*bases)
         alone = beam.attenuate(*add_lengths(bases, added[:1])) - twin
         np.testing.assert_allclose(shadows[0].delta_line_integral, alone[added[0].window], atol=3e-6)
         assert (shadows[0].row, shadows[0].column) == (5, 8)
+        signals = [np.exp(-line[added[0].window]) + 0.02 for line in (twin, twin + alone)]
+        np.testing.assert_allclose(shadows[0].delta_log_signal, -np.log(signals[1] / signals[0]), atol=3e-6)
+        assert np.all(shadows[0].delta_log_signal <= shadows[0].delta_line_integral + 1e-6)
         assert np.abs(shadows[0].delta_line_integral[0]).max() == 0
         both = beam.attenuate(*add_lengths(bases, added)) - twin
         total = np.zeros_like(both)

@@ -22,6 +22,15 @@ class AnnotateCxrSettings:
     edge_fraction: float = Field(
         default=0.02, ge=0, lt=0.5, description="truncated: full box nearer to the border than this share of the image"
     )
+    min_delta_log_peak: float = Field(
+        default=0.01, ge=0, lt=1, description="inserted nodules fainter than this peak of -ln(I/I0) refuse the case"
+    )
+    max_volume_error: float = Field(
+        default=0.05, gt=0, le=1, description="largest share by which an inserted nodule's volume may be off"
+    )
+    min_delta_hu_ratio: float = Field(
+        default=0.8, ge=0, le=1, description="smallest share of the HU asked for that an inserted nodule adds"
+    )
     d_prime_subtle: float = Field(default=0.74, gt=0, description="class 1 (subtle) from this d' on (AUC 0.70)")
     d_prime_visible: float = Field(default=1.19, gt=0, description="class 2 (visible) from this d' on (AUC 0.80)")
     d_prime_obvious: float = Field(default=2.5, gt=0, description="class 3 (obvious) from this d' on (AUC 0.96)")

@@ -30,7 +30,7 @@ NODULE_COLUMNS = (
 
 def category_id(annotation: Annotation) -> int:
     """Return 2 for a calcified nodule, else 1: readers do not count calcified ones as suspicious."""
-    return 2 if annotation.kind == "calcified" else 1
+    return 2 if annotation.nodule.kind == "calcified" else 1
 
 
 def make_coco(entries: Sequence[ImageEntry]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _annotation(number: int, image: int, entry: ImageEntry, nodule: Annotation) 
         "id": number, "image_id": image, "category_id": category_id(nodule), "bbox": list(nodule.bbox_visual),
         "area": float(nodule.area_px), "iscrowd": 0, "visibility_class": nodule.visibility_class,
         "segmentation": {"size": list(nodule.mask.size), "counts": nodule.mask.counts},
-        "mask_file_name": entry.mask_file_name(nodule.nodule_id),
+        "mask_file_name": entry.mask_file_name(nodule.nodule.nodule_id),
     }  # fmt: skip
 
 
@@ -100,10 +100,13 @@ def make_nodules_csv(entries: Sequence[ImageEntry]) -> str:
 
 
 def _nodule_row(entry: ImageEntry, nodule: Annotation) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(nodule, name) for name in NODULE_COLUMNS if hasattr(nodule, name)}
+    sources = (nodule.nodule.measures, nodule.nodule, nodule)
+    row: dict[str, Any] = {n: getattr(s, n) for s in sources for n in NODULE_COLUMNS if hasattr(s, n)}
     row |= {"image_id": entry.image_id, "file_name": entry.file_name}
     row |= {"class": CATEGORIES[category_id(nodule) - 1]["name"]}
-    row |= dict(zip(("center_x_mm", "center_y_mm", "center_z_mm"), nodule.center_world_mm, strict=True))
+    row |= dict(
+        zip(("center_x_mm", "center_y_mm", "center_z_mm"), nodule.nodule.measures.centroid_world_mm, strict=True)
+    )
     row |= dict(zip(("x", "y", "width", "height"), nodule.bbox_visual, strict=True))
     for when, signal in (("before", nodule.before), ("after", nodule.after)):
         if signal is not None:

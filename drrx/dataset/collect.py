@@ -94,7 +94,7 @@ def _write_images(folder: Path, entries: Sequence[ImageEntry], settings: Collect
             _place(source, folder / name, settings.image_files == "link")
             names.append(name)
         for nodule in entry.annotation.nodules:
-            names.append(entry.mask_file_name(nodule.nodule_id))
+            names.append(entry.mask_file_name(nodule.nodule.nodule_id))
             write_image(folder / names[-1], decode_mask(nodule.mask), bits=8)
     return names
 

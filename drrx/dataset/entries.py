@@ -197,7 +197,7 @@ def _read_entry(folder: Path, case: str, cohort: str, variant: str, view: str) -
         )  # fmt: skip
     image_id = f"{case}_{variant}_{view}"
     if variant == TWIN:
-        annotation = ImageAnnotation(image_id, case, variant, view, width, height)
+        annotation = ImageAnnotation(image_id, case, variant, view, TWIN, f"{case}_{view}", width, height)
     else:
         annotation = ImageAnnotation.from_json(read_json(record))
     if (annotation.image_id, annotation.width, annotation.height) != (image_id, width, height):

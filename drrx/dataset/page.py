@@ -77,7 +77,8 @@ def _make_case_row(case: CaseOutcome) -> str:
 
 
 def _make_section(entry: ImageEntry, panels: Mapping[str, str]) -> str:
-    words = "; ".join(f"{n.nodule_id}: {describe(n)}, {n.lobe_approx}" for n in entry.annotation.nodules) or "no nodule"
+    nodules = entry.annotation.nodules
+    words = "; ".join(f"{n.nodule.nodule_id}: {describe(n)}, {n.nodule.lobe_approx}" for n in nodules) or "no nodule"
     words += f"; {entry.facts.view_position}{describe_pose(entry.facts.pose)}"
     full = {"DRR": entry.drr_file_name, "CXR": entry.file_name}
     figures = "".join(

@@ -60,11 +60,11 @@ def write_previews(folder: Path, entry: ImageEntry, panels: dict[str, Image.Imag
     return names
 
 
-def describe(nodule: Annotation) -> str:
+def describe(annotation: Annotation) -> str:
     """Return one short line about a nodule."""
-    classes = ("hidden", "subtle", "visible", "obvious")
+    classes, nodule = ("hidden", "subtle", "visible", "obvious"), annotation.nodule
     kind = nodule.kind.replace("_", "-") if nodule.kind != "ground_glass" else "ground-glass"
-    return f"{kind}, {nodule.margin}, {nodule.diameter_mm:.0f} mm, {classes[nodule.visibility_class]}"
+    return f"{kind}, {nodule.margin}, {nodule.diameter_mm:.0f} mm, {classes[annotation.visibility_class]}"
 
 
 def describe_pose(pose: Mapping[str, float]) -> str:

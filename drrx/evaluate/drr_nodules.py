@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from drrx.annotate.annotate import Shadow, place_values
 from drrx.annotate.mask import box_of
 from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.annotate.shadow import Shadow
 from drrx.evaluate.interval import bootstrap_mean
 from drrx.evaluate.observer import measure_d_prime, to_auc
 from drrx.evaluate.twins import TwinRow
@@ -105,7 +105,7 @@ def measure_change(change: Change, shadows: Sequence[Shadow], lung: Mask) -> lis
 def _measure_one(
     change: Change, before: Image, after: Image, shadow: Shadow, own: Mask, lung: Mask
 ) -> dict[str, float]:
-    true = place_values(shadow.delta_line_integral, shadow, (own.shape[0], own.shape[1]))
+    true = shadow.place(shadow.delta_line_integral, (own.shape[0], own.shape[1]))
     visual = true > LIMITS.visual_fraction * true.max()
     center, diameter = ndimage.center_of_mass(visual), 2 * float(np.sqrt(visual.sum() / np.pi))
     gain = float((after[own] * before[own]).sum() / (before[own] ** 2).sum())
@@ -144,7 +144,7 @@ def _slope(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
 
 def _mask(shadow: Shadow, shape: tuple[int, int]) -> Mask:
     limit = max(LIMITS.full_path_mm, LIMITS.full_fraction * float(shadow.path_mm.max(initial=0.0)))
-    return place_values(shadow.path_mm, shadow, shape) > limit
+    return shadow.place(shadow.path_mm, shape) > limit
 
 
 def _share_outside(change: Image, union: Mask) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.annotate.annotate import Shadow, place_values
+from drrx.annotate.shadow import Shadow, shadows_from_arrays
 from drrx.errors import DrrxError
 from drrx.io.arrays import read_arrays
 from drrx.io.image import read_image
@@ -35,11 +35,7 @@ class TwinRow:
 
     def read_shadows(self, variant: str) -> list[Shadow]:
         """Return what each nodule of a variant adds to the projection."""
-        arrays = read_arrays(self.case / variant / self.view / "paths.npz")
-        numbers = sorted(int(key.split("_")[0]) for key in arrays if key.endswith("_path_mm"))
-        keys = ("path_mm", "delta_line_integral", "row", "column")
-        found = [[arrays[f"{number}_{key}"] for key in keys] for number in numbers]
-        return [Shadow(path, delta, int(row), int(column)) for path, delta, row, column in found]
+        return list(shadows_from_arrays(read_arrays(self.case / variant / self.view / "paths.npz")))
 
     def map_nodules(self) -> Image:
         """Return where any variant has a nodule, 0 or 1, float32 ``[row, column]``: the map a guided network takes."""
@@ -47,7 +43,7 @@ class TwinRow:
         full = np.zeros(shape, np.float32)
         for variant in self.variants:
             for shadow in self.read_shadows(variant):
-                full = np.maximum(full, place_values(shadow.path_mm, shadow, (shape[0], shape[1])) > 0)
+                full = np.maximum(full, shadow.place(shadow.path_mm, (shape[0], shape[1])) > 0)
         return full.astype(np.float32)
 
     def read_lung(self) -> NDArray[np.bool_]:

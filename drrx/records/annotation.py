@@ -5,13 +5,15 @@ the centre of pixel ``[row, column]`` is ``x = column + 0.5, y = row + 0.5``. A 
 """
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from drrx.errors import DrrxError
-from drrx.records.nodule import Attachment, Kind, Margin, Triple
+from drrx.records.nodule import Nodule, Triple
+from drrx.records.variant import Role
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -61,6 +63,10 @@ class Overlap:
         Share of the nodule behind or before more mediastinum, more bone, than the settings' limits.
     lung_path_mm, mediastinum_path_mm, bone_path_mm
         Mean path through each, mm.
+    subdiaphragm_fraction
+        Share of the nodule below the dome of the diaphragm in a frontal view (``NoduleMeasures.zone_fractions``).
+    vessel_fraction
+        Share of the nodule that took the place of vessels (``NoduleMeasures.vessel_fraction``).
     """
 
     mediastinum_fraction: float
@@ -68,6 +74,8 @@ class Overlap:
     lung_path_mm: float
     mediastinum_path_mm: float
     bone_path_mm: float
+    subdiaphragm_fraction: float
+    vessel_fraction: float
 
 
 @dataclass(frozen=True)
@@ -76,12 +84,13 @@ class Annotation:
 
     Attributes
     ----------
-    nodule_id, kind, margin, attachment, lobe_approx, diameter_mm, volume_mm3
-        From the nodule's record.
-    center_world_mm
-        Centroid of the nodule, LPS mm.
+    nodule
+        The whole 3-D record: type, sizes, HU, place, every drawn number.
+    center_index_zyx
+        Its centroid as fractional voxel index of the canonical CT; ``None`` where the CT's grid is not known.
     center_px, centroid_px
-        Projection of that centroid, and path-weighted centroid of the shadow, ``(x, y)``.
+        Projection of the 3-D centroid, and path-weighted centroid of the shadow, ``(x, y)``. In a cone beam they
+        differ: what lies nearer to the source is magnified more.
     magnification
         Source-detector over source-nodule distance; detector millimetres divided by it are patient millimetres.
     bbox_full, bbox_visual, bbox_core
@@ -94,6 +103,9 @@ class Annotation:
         Longest path through the nodule, mm.
     delta_log_peak, delta_log_mean
         Change of -ln(I/I0) by the nodule alone (no scatter, no noise): peak, and mean over the visual mask.
+    contrast_primary, contrast_total
+        Share of the radiation that the nodule takes away where it is strongest: of the primary beam,
+        ``1 - exp(-delta_log_peak)``, and of primary and scatter together; ``None`` where the scatter is not known.
     truncated
         The full box comes near the border of the image, or is cut by it.
     overlap
@@ -106,14 +118,8 @@ class Annotation:
         Whether the last image shows the nodule (class 2 or 3).
     """
 
-    nodule_id: str
-    kind: Kind
-    margin: Margin
-    attachment: Attachment
-    lobe_approx: str
-    diameter_mm: float
-    volume_mm3: float
-    center_world_mm: Triple
+    nodule: Nodule
+    center_index_zyx: Triple | None
     center_px: Point
     centroid_px: Point
     magnification: float
@@ -127,6 +133,8 @@ class Annotation:
     peak_path_mm: float
     delta_log_peak: float
     delta_log_mean: float
+    contrast_primary: float
+    contrast_total: float | None
     truncated: bool
     overlap: Overlap
     before: Signal
@@ -157,23 +165,35 @@ class ImageAnnotation:
     ----------
     image_id, case, variant, view
         Where it belongs.
+    role
+        What the variant is there for (``variant_role``).
+    pair_id
+        ``<case>_<view>``: what all variants of a view share.
     width, height
         Number of columns and rows.
     nodules
-        Empty for a twin.
+        Inserted nodules and those the CT had; empty for most twins.
+    outside_view
+        Ids of the CT's own nodules that the view does not show.
     leakage
         Energy (sum of squares) of CXR minus CXR twin outside all full masks, over the energy inside: what restoration
-        changed elsewhere because of the nodule. ``None`` without a CXR or without nodules.
+        changed elsewhere because of the nodules. ``None`` without a CXR or without nodules.
+    facts
+        How the image was made, JSON-ready: CT, geometry, physics, display curve, restorer, seeds, versions.
     """
 
     image_id: str
     case: str
     variant: str
     view: str
+    role: Role
+    pair_id: str
     width: int
     height: int
     nodules: tuple[Annotation, ...] = ()
+    outside_view: tuple[str, ...] = ()
     leakage: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_json`` is the inverse."""

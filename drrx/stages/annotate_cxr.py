@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.annotate.annotate import Shadow, annotate_image
+from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.annotate.shadow import Shadow, shadows_from_arrays
 from drrx.annotate.signal import Pair
 from drrx.geometry import View
 from drrx.io.arrays import read_arrays
@@ -31,9 +32,9 @@ def run(job: CaseJob) -> Sequence[Path]:
         for variant in job.folder.read_variants():
             positives = [_read(job, variant, name, file) for file in ("drr.png", "cxr.png")]
             drr, cxr = (Pair(twin, positive) for twin, positive in zip(twins, positives, strict=True))
-            nodules, shadows = _read_nodules(job, variant, name)
+            findings = [Finding(*found, drr, cxr) for found in _read_nodules(job, variant, name)]
             names = (job.row.case, variant, name)
-            record = annotate_image(names, nodules, shadows, view, drr, cxr, paths, settings)
+            record = annotate_image(names, findings, view, paths, settings, {})
             products.append(job.folder.image(variant, name, "annotation.json"))
             write_json(products[-1], record.to_json())
     return products
@@ -43,15 +44,12 @@ def _read(job: CaseJob, variant: str, view: str, name: str) -> NDArray[np.float3
     return read_image(job.folder.image(variant, view, name))
 
 
-def _read_nodules(job: CaseJob, variant: str, view: str) -> tuple[list[Nodule], list[Shadow]]:
+def _read_nodules(job: CaseJob, variant: str, view: str) -> list[tuple[Nodule, Shadow]]:
     if variant == TWIN:
-        return [], []
+        return []
     nodules = [Nodule.from_json(item) for item in read_json(job.folder.nodules(variant))["nodules"]]
-    arrays = read_arrays(job.folder.image(variant, view, "paths.npz"))
-    keys = ("path_mm", "delta_line_integral", "row", "column")
-    numbers = range(1, len(nodules) + 1)
-    shadows = [[arrays[f"{number}_{key}"] for key in keys] for number in numbers]
-    return nodules, [Shadow(path, delta, int(row), int(column)) for path, delta, row, column in shadows]
+    shadows = shadows_from_arrays(read_arrays(job.folder.image(variant, view, "paths.npz")))
+    return list(zip(nodules, shadows, strict=True))
 
 
 STAGE = Stage("annotate_cxr", run, upstream=("sample_nodules", "project_ct", "compose_drr", "restore_cxr"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.annotate.annotate import Shadow
+from drrx.annotate.shadow import Shadow, shadows_to_arrays
 from drrx.errors import CaseRefused
 from drrx.geometry import View
 from drrx.io.arrays import read_arrays, write_arrays
@@ -75,20 +75,14 @@ def _compose_view(job: CaseJob, name: str, settings: ComposeDrrSettings) -> list
         added = project_patches(_read_patches(job, variant), view)
         write_image(image, film.develop(beam.attenuate(*add_lengths(bases, added))))
         write_json(facts, record)
-        write_arrays(paths, _name_arrays([cast_shadow(lengths, bases, beam) for lengths in added]), compress=True)
+        shadows = [cast_shadow(lengths, bases, beam, film.exposure.scatter) for lengths in added]
+        write_arrays(paths, shadows_to_arrays(shadows), compress=True)
         products += [image, facts, paths]
     return products
 
 
 def _read_patches(job: CaseJob, variant: str) -> tuple[NodulePatch, ...]:
     return () if variant == TWIN else patches_from_arrays(read_arrays(job.folder.patches(variant)))
-
-
-def _name_arrays(shadows: Sequence[Shadow]) -> dict[str, NDArray]:
-    """Return the fields of the shadows as ``<number from 1>_<field>``; a twin has none."""
-    return {
-        f"{i}_{key}": np.asarray(value) for i, shadow in enumerate(shadows, 1) for key, value in vars(shadow).items()
-    }
 
 
 def project_patches(patches: Sequence[NodulePatch], view: View) -> list[AddedLengths]:
@@ -129,17 +123,22 @@ def add_lengths(bases: Bases, added: Sequence[AddedLengths]) -> Bases:
     return water_mm, bone_mm
 
 
-def cast_shadow(lengths: AddedLengths, bases: Bases, beam: Beam) -> Shadow:
-    """Return what one nodule alone adds to the line integral.
+def cast_shadow(lengths: AddedLengths, bases: Bases, beam: Beam, scatter: NDArray[np.float32]) -> Shadow:
+    """Return what one nodule alone adds to the line integral, and to -ln of primary and scatter together.
 
     A beam hardens on its way, so that depends on what else the rays meet: ``L(t + dt) - L(t)``, with the nodule-free
-    ``bases`` for ``t``. Two nodules on one ray add a little less than their two shadows.
+    ``bases`` for ``t``. Two nodules on one ray add a little less than their two shadows. ``scatter`` is that of the
+    twin, ``[row, column]`` in units of the unattenuated primary beam.
     """
     # Differences of numbers near 4 want more digits than float32 has.
     water_mm, bone_mm = (base[lengths.window].astype(np.float64) for base in bases)
+    without, scattered = beam.attenuate(water_mm, bone_mm), scatter[lengths.window].astype(np.float64)
     with_nodule = beam.attenuate(water_mm + lengths.water_mm, bone_mm + lengths.bone_mm)
-    delta = (with_nodule - beam.attenuate(water_mm, bone_mm)).astype(np.float32)
-    return Shadow(lengths.path_mm, delta, row=lengths.window[0].start, column=lengths.window[1].start)
+    total = np.log((np.exp(-without) + scattered) / (np.exp(-with_nodule) + scattered))
+    return Shadow(
+        lengths.path_mm, (with_nodule - without).astype(np.float32), row=lengths.window[0].start,
+        column=lengths.window[1].start, delta_log_signal=total.astype(np.float32),
+    )  # fmt: skip
 
 
 STAGE = Stage("compose_drr", run, upstream=("sample_nodules", "project_ct"))

@@ -60,6 +60,8 @@ def make_seg(entry: ImageEntry, image: Dataset, study: Study) -> Dataset:
         omit_empty_frames=False,
     )
     study.fill(dataset, entry, "seg")
+    for segment in dataset.SegmentSequence:
+        del segment.SegmentationAlgorithmIdentificationSequence  # no family of DICOM's is a projection
     _make_repeatable(dataset)
     dataset.PatientOrientation = image.PatientOrientation
     dataset.file_meta = make_meta(dataset)
@@ -70,7 +72,6 @@ def _describe(highdicom: Any, number: int, nodule: Annotation, entry: ImageEntry
     """Describe one segment; the same nodule in another view, and a real one in another variant, is tracked by a UID."""
     record = nodule.nodule
     variant = "" if record.origin == "real" else entry.variant
-    coded = highdicom.sr.CodedConcept
     return highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=f"{record.nodule_id} {record.kind} {record.diameter_mm:.1f} mm",
@@ -78,7 +79,7 @@ def _describe(highdicom: Any, number: int, nodule: Annotation, entry: ImageEntry
         segmented_property_type=codes.SCT.Nodule,
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="drrx", family=coded("PROJECTION", "99DRRX", "Projection of a known nodule"), version=drrx.__version__
+            name=f"drrx {drrx.__version__}", family=codes.CID7162.NeighborhoodAnalysis, version=drrx.__version__
         ),
         tracking_uid=make_uid("nodule", study.key, variant, record.nodule_id),
         tracking_id=f"{entry.case} {variant} {record.nodule_id}".replace("  ", " "),

@@ -11,6 +11,7 @@ from drrx.nodule.composite import Targets, composite
 from drrx.nodule.form import DrawnForm
 from drrx.nodule.patch import sample_ct
 from drrx.nodule.place import make_lung_map
+from drrx.nodule.psf import ScanBlur, find_scan_blur
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.site import Site, cut_at_pleura, refuse_place
 from drrx.records.anatomy import Anatomy
@@ -31,11 +32,14 @@ class NoduleSample:
         One patch per nodule, same order.
     rejections
         Reason -> how many places were rejected for it.
+    blur
+        The blur that all nodules of the CT share, and how it was found.
     """
 
     nodules: tuple[Nodule, ...]
     patches: tuple[NodulePatch, ...]
     rejections: dict[str, int]
+    blur: ScanBlur
 
 
 def sample_nodules(
@@ -75,17 +79,18 @@ def sample_nodules(
     rejections: Counter[str] = Counter()
     if lungs is None:
         raise refuse_place("a label map without lung", rejections)
+    blur = find_scan_blur(ct, anatomy.labels, settings)
     taken = [(np.array(center), diameter) for center, diameter in known]
     nodules: list[Nodule] = []
     patches: list[NodulePatch] = []
     for number in range(1, settings.num_nodules + 1):
         name = f"n{number}"
-        site = Site(ct, anatomy, lungs, settings, make_seed(seed, name))
+        site = Site(ct, anatomy, lungs, settings, make_seed(seed, name), blur.fwhm_mm)
         nodule, patch = site.place(name, taken, lambda patch: check and check(patch, patches), rejections)
         taken.append((np.array(nodule.center_world_mm), nodule.diameter_mm))
         nodules.append(nodule)
         patches.append(patch)
-    return NoduleSample(tuple(nodules), tuple(patches), dict(sorted(rejections.items())))
+    return NoduleSample(tuple(nodules), tuple(patches), dict(sorted(rejections.items())), blur)
 
 
 def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:

@@ -33,12 +33,14 @@ class SampleNodulesSettings:
     )
     juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
     juxtapleural_share: float = Field(default=0.1, ge=0, le=1, description="share that touches the pleura")
-    blur: Literal["scan", "none"] = Field(
-        default="scan", description="scan = as blurred as the CT around it, so that sharpness tells nothing"
+    blur: Literal["scan", "fixed", "none"] = Field(
+        default="scan", description="scan = as blurred as the CT, measured on its skin; fixed = by psf_fwhm_mm; or none"
     )
-    psf_fwhm_mm: float = Field(default=1.0, gt=0, le=3, description="in-plane width of that blur, mm (sharp 0.7)")
+    psf_fwhm_mm: float = Field(
+        default=1.0, gt=0, le=3, description="in-plane width of a fixed blur, or where the skin shows too little, mm"
+    )
     psf_axial_max_mm: float = Field(
-        default=3.0, gt=0, le=10, description="upper limit of its axial width, mm (else the slice spacing)"
+        default=3.0, gt=0, le=10, description="upper limit of the axial width, mm (else measured, or the slice spacing)"
     )
     grid_spacing_mm: float = Field(
         default=0.35, ge=0.1, le=0.35, description="voxel edge of the nodule's grid, mm; below 6.3 mm of diameter finer"

@@ -51,13 +51,6 @@ def refuse_place(found: str, rejections: Counter[str]) -> CaseRefused:
     )  # fmt: skip
 
 
-def scan_psf_mm(settings: SampleNodulesSettings, slice_spacing_mm: float) -> Triple:
-    """Return the blur's FWHM along (z, y, x) in mm; zeros for none."""
-    if settings.blur == "none":
-        return (0.0, 0.0, 0.0)
-    return (min(slice_spacing_mm, settings.psf_axial_max_mm), settings.psf_fwhm_mm, settings.psf_fwhm_mm)
-
-
 @dataclass(frozen=True, eq=False)
 class Spot:
     """A place that a nodule tries: centre (LPS mm), lobe, depth in the lung in mm, HU of the lung around."""
@@ -73,14 +66,15 @@ class Site:
     """One nodule looking for its place: draft, rendered once; then place, insert and finish until nothing objects."""
 
     def __init__(
-        self, ct: Volume, anatomy: Anatomy, lungs: LungMap, settings: SampleNodulesSettings, seed: int
-    ) -> None:
+        self, ct: Volume, anatomy: Anatomy, lungs: LungMap, settings: SampleNodulesSettings, seed: int,
+        psf_fwhm_mm: Triple,
+    ) -> None:  # fmt: skip
         self.ct, self.labels, self.lungs, self.settings, self.seed = ct, anatomy.labels, lungs, settings, seed
         low, high = diameter_range_mm(settings, ct.spacing_mm[0], lungs.room_mm)
         draft = draw_nodule(make_rng(make_seed(seed, "shape")), settings, low, high)
         self.rng = make_rng(make_seed(seed, "place"))
         self.attachment = self._draw_attachment()
-        self.psf = scan_psf_mm(settings, ct.spacing_mm[0])
+        self.psf = psf_fwhm_mm
         self.grid_spacing_mm = find_grid_spacing_mm(draft.diameter_mm, settings.grid_spacing_mm)
         form, self.rendered = fit_volume(draft.form, draft.diameter_mm, self._render, VOLUME_TOLERANCE)
         self.draft = replace(draft, form=form)

@@ -7,6 +7,7 @@ Snakemake parses the workflow, so it imports settings and nothing heavy.
 import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,13 +50,21 @@ STAGES = (
 #: Top-level keys a stage needs beside its own section.
 _SHARED: dict[str, tuple[str, ...]] = {
     "read_ct": ("make_phantom",),
-    "sample_nodules": ("variants", "shams"),
+    "sample_nodules": ("variants", "shams", "views"),
     "project_ct": ("views",),
     "compose_drr": ("views",),
     "restore_cxr": ("views",),
     "annotate_cxr": ("views",),
     # The manifest tells how everything was made.
     "collect_dataset": ("variants", "shams", "views", "make_phantom", *STAGES[:-1]),
+}
+#: Parts of another stage's section that a stage needs: a change of the rest of it changes nothing here.
+_SHARED_PARTS: dict[str, dict[str, tuple[str, ...]]] = {
+    # Every nodule is looked at in its views before it is accepted.
+    "sample_nodules": {
+        "project_ct": tuple(field.name for field in fields(ProjectCtSettings) if field.name != "device"),
+        "annotate_cxr": ("full_path_mm", "full_fraction", "visual_fraction", "edge_fraction", "min_delta_log_peak"),
+    },
 }
 #: Options of a single command that the workflow sets itself; ``config.yaml`` does not offer them.
 _SET_BY_WORKFLOW = {"sample_nodules": {"num_variants": "variants", "num_shams": "shams"}}
@@ -175,7 +184,11 @@ def stage_settings(config: Config, stage: str) -> str:
     Nothing else is in it, because a change of this text runs the stage again.
     """
     values = to_values(config)
-    return json.dumps(values[stage] | {key: values[key] for key in _SHARED.get(stage, ())}, sort_keys=True)
+    shared = {key: values[key] for key in _SHARED.get(stage, ())}
+    parts = {
+        section: {key: values[section][key] for key in keys} for section, keys in _SHARED_PARTS.get(stage, {}).items()
+    }
+    return json.dumps(values[stage] | shared | parts, sort_keys=True)
 
 
 def jitter_seed(config: Config) -> int | None:

@@ -116,6 +116,22 @@ def test_a_stage_is_told_its_own_section_and_what_it_shares():
     assert json.loads(stage_settings(config, "read_ct"))["make_phantom"] == to_values(config)["make_phantom"]
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "concerned"),
+    [
+        ("project_ct", "detector_mm", 350.0, True),
+        ("project_ct", "device", "cuda", False),
+        ("annotate_cxr", "edge_fraction", 0.1, True),
+        ("annotate_cxr", "d_prime_visible", 1.3, False),
+    ],
+)
+def test_nodules_are_sampled_again_when_what_their_views_show_changes(section, key, value, concerned):
+    others = load_config({section: {key: value}})
+    assert (stage_settings(others, "sample_nodules") != stage_settings(Config(), "sample_nodules")) == concerned
+    told = json.loads(stage_settings(others, "sample_nodules"))
+    assert (key in told[section]) == concerned
+
+
 def test_the_seed_concerns_a_projection_only_where_a_view_is_jittered():
     assert jitter_seed(load_config({"views": ["pa", "lateral"], "seed": 5})) is None
     assert jitter_seed(load_config({"views": ["pa", "lateral_2"], "seed": 5})) == 5

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from drrx.nodule.labels import IS_LUNG, IS_VESSEL, Boolean
+from drrx.nodule.labels import IS_LEFT, IS_LUNG, IS_RIGHT, IS_VESSEL, Boolean
 from drrx.nodule.zones import ZoneMap
 from drrx.records.anatomy import Anatomy, Label
 from drrx.volume import Volume
 
 COARSE_MM = 2.5
 HILUM_FROM_MIDLINE_MM = 35.0
+NUM_TURNS, NUM_RISES = 18, 9  # cones around the hilum
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +49,26 @@ class LungMap:
 
     @cached_property
     def is_outer(self) -> Boolean:
-        """Voxels of the outer two thirds: on the way from hilum to pleura, more than a third is done."""
-        slice_mm, row_mm, column_mm = self.labels.spacing_mm
-        z, y, x = np.meshgrid(*(np.arange(n) for n in self.labels.shape), indexing="ij", sparse=True)
+        """Voxels of the outer two thirds: more than a third of the way from the hilum to the lung's surface is done.
+
+        The surface is the furthest lung voxel in a cone of about 20 degrees around the hilum. The hilum is taken to lie
+        35 mm beside the midline, at the depth of the airways.
+        """
+        outer = np.zeros(self.labels.shape, bool)
         airway_rows = np.nonzero((self.labels.values == Label.AIRWAY).any(axis=2))[1]
         row = airway_rows.mean() if len(airway_rows) else (self.labels.shape[1] - 1) / 2
-        side_mm = np.where(x <= self.zones.midline, -HILUM_FROM_MIDLINE_MM, HILUM_FROM_MIDLINE_MM)
-        across_mm = (x - self.zones.midline) * column_mm - side_mm
-        from_hilum_mm = np.sqrt(
-            ((z - self.zones.hilum_slice) * slice_mm) ** 2 + ((y - row) * row_mm) ** 2 + across_mm**2
-        )
-        outer: Boolean = 2 * from_hilum_mm > self.distance_mm
+        slice_mm, row_mm, column_mm = self.labels.spacing_mm
+        for side, off_mm in ((IS_RIGHT, -HILUM_FROM_MIDLINE_MM), (IS_LEFT, HILUM_FROM_MIDLINE_MM)):
+            index = np.nonzero(side[self.labels.values])
+            z = (index[0] - self.zones.hilum_slice) * slice_mm
+            y = (index[1] - row) * row_mm
+            x = (index[2] - self.zones.midline) * column_mm - off_mm
+            from_hilum = np.sqrt(x**2 + y**2 + z**2)
+            turn = np.floor((np.arctan2(y, x) / (2 * pi) + 0.5) * NUM_TURNS).astype(int) % NUM_TURNS
+            rise = np.clip((z / np.maximum(from_hilum, 1e-6) + 1) / 2 * NUM_RISES, 0, NUM_RISES - 1).astype(int)
+            surface = np.zeros((NUM_TURNS, NUM_RISES))
+            np.maximum.at(surface, (turn, rise), from_hilum)
+            outer[index] = 3 * from_hilum > surface[turn, rise]
         return outer
 
     @property

@@ -40,9 +40,7 @@ def run(job: CaseJob) -> Sequence[Path]:
     products: list[Path] = []
     for name in job.settings["views"]:
         view_name = ViewName.parse(name)
-        seed = make_seed(job.seed, job.row.case, "project_ct", name)
-        pose = draw_pose(base, seed) if view_name.is_jittered else Pose()
-        view = make_view(ct, base, view_name, pose)
+        view, pose = make_case_view(job, ct, base, view_name)
         arrays, completion = project_case(ct, anatomy, view, base.device)
         write_arrays(job.folder.projection(name), arrays)
         record = {
@@ -57,6 +55,13 @@ def run(job: CaseJob) -> Sequence[Path]:
         write_json(job.folder.projection_record(name), record)
         products += [job.folder.projection(name), job.folder.projection_record(name)]
     return products
+
+
+def make_case_view(job: CaseJob, ct: Volume, settings: ProjectCtSettings, name: ViewName) -> tuple[View, Pose]:
+    """Return a view of a case and the pose drawn for it; a stage that asks again gets the same numbers."""
+    seed = make_seed(job.seed, job.row.case, "project_ct", str(name))
+    pose = draw_pose(settings, seed) if name.is_jittered else Pose()
+    return make_view(ct, settings, name, pose), pose
 
 
 def project_plain(ct: Volume, view: View, device: str = "cpu") -> dict[str, NDArray[np.float32]]:

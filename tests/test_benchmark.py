@@ -251,6 +251,20 @@ def test_tables_give_ratios_errors_floors_and_reasons():
     assert "| nanodrr" not in text
 
 
+def test_a_nodule_variant_is_told_as_a_share_of_projecting_the_ct():
+    done = {"version": "1.0", "start_s": 0.5, "runs": 1, "peak_mib": 12.0}
+    report = make_report()
+    assert "One more nodule" not in to_markdown(report)
+    names = {
+        "drrx, 2 bases + 3 masks": 40.0,
+        "drrx, one more nodule of 14 mm": 1.0,
+        "drrx, one more nodule of 30 mm": 3,
+    }
+    report["times"] += [row_of(name, 512, ms=ms, **done) for name, ms in names.items()]
+    told = "One more nodule variant at 512 px, three maps of 14 or 30 mm, takes 2.5 or 7.5 % of projecting the CT"
+    assert told in to_markdown(report)
+
+
 def test_the_csv_has_one_line_per_row():
     lines = to_csv(make_report()["times"]).splitlines()
     assert lines[0].startswith("peer,size_px,threads,num_voxels,version,")
@@ -281,10 +295,11 @@ def test_the_command_measures_drrx_and_a_floor(tmp_path, capsys, monkeypatch):
     page.write_text(f"{BEGIN}\n{END}\n")
     arguments = ["--ct", str(tmp_path / "ct.nii.gz"), "--output", str(tmp_path / "out"), "--page", str(page)]
     quick = ["--sizes-px", "32", "--threads", "1", "--runs", "1", "--accuracy-px", "0"]
-    peers = ["--peers", "drrx", "floor: read the volume"]
+    chosen = ["drrx", "drrx, one more nodule of 14 mm", "floor: read the volume"]
+    peers = ["--peers", *chosen]
     assert main(["benchmark-projector", *arguments, *quick, *peers]) == 0
     report = json.loads((tmp_path / "out" / "projector.json").read_text())
-    assert [row["peer"] for row in report["times"]] == ["drrx", "floor: read the volume"]
+    assert [row["peer"] for row in report["times"]] == chosen
     assert report["times"][0]["relative_error"] < 1e-3
     assert {row["num_voxels"] for row in report["voxels"]} == {1950, 15600}
     tables = (tmp_path / "out" / "projector.md").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drrx.benchmark.peers.floors import FLOORS
+from drrx.benchmark.peers.variant import VARIANTS
 from drrx.benchmark.run import OWN
 from drrx.io.files import write_whole
 
@@ -22,7 +23,11 @@ def write_figure(report: dict[str, Any], path: Path) -> bool:
     except ImportError:
         return False
     threads = max(report["settings"]["threads"])
-    timed = [row for row in report["times"] if row["threads"] == threads and row["ms"] and row["peer"] not in FLOORS]
+    timed = [
+        row
+        for row in report["times"]
+        if row["threads"] == threads and row["ms"] and row["peer"] not in (*FLOORS, *VARIANTS)
+    ]
     figure = figures.Figure(figsize=(9.6, 4.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     last = {row["peer"]: row["ms"] for row in timed}

@@ -8,6 +8,8 @@ from typing import Any
 
 from drrx.benchmark.measure import Measurement
 from drrx.benchmark.peers.floors import READ
+from drrx.benchmark.peers.own import ALL_CHANNELS
+from drrx.benchmark.peers.variant import DIAMETERS_MM, VARIANTS
 from drrx.benchmark.phantoms import SPHERES_MM
 from drrx.benchmark.run import ANCHOR, OWN
 from drrx.errors import DrrxError
@@ -64,7 +66,9 @@ def _times(rows: Sequence[Row]) -> str:
         cells += [_or_dash(last["peak_mib"], lambda m: f"{m:.0f}"), f"{last['start_s']:.1f}"]
         lines.append([name, last["version"], *cells])
     heads = ["projector", "version", *(f"{size} px, ms" for size in sizes), "error %", "MiB", "start s"]
-    return _table(heads, lines) + "".join(_say_floor(ms, size) for size in sizes[-1:])
+    return _table(heads, lines) + "".join(
+        [_say_floor(ms, size) for size in sizes[-1:]] + [_say_variant(ms, size) for size in sizes]
+    )
 
 
 def _time_cell(ms: dict[tuple[str, int], float], name: str, size: int) -> str:
@@ -82,6 +86,16 @@ def _say_floor(ms: dict[tuple[str, int], float], size: int) -> str:
     if (OWN, size) not in ms or (READ, size) not in ms:
         return ""
     return f"\n\n{OWN} at {size} px takes {ms[OWN, size] / ms[READ, size]:.1f} times one read of the int16 volume."
+
+
+def _say_variant(ms: dict[tuple[str, int], float], size: int) -> str:
+    if any((name, size) not in ms for name in (*VARIANTS, ALL_CHANNELS)):
+        return ""
+    shares = [f"{100 * ms[name, size] / ms[ALL_CHANNELS, size]:.1f}" for name in VARIANTS]
+    return (
+        f"\n\nOne more nodule variant at {size} px, three maps of {' or '.join(map(str, DIAMETERS_MM))} mm, takes "
+        f"{' or '.join(shares)} % of projecting the CT with all its maps."
+    )
 
 
 def _or_dash(value: float | None, write: Callable[[float], str]) -> str:

@@ -14,6 +14,8 @@ from drrx.benchmark.measure import Measurement, measure, measure_checked
 from drrx.benchmark.nodules import DIAMETERS_MM, measure_nodule
 from drrx.benchmark.peers import PEERS
 from drrx.benchmark.peers.floors import FLOORS
+from drrx.benchmark.peers.own import ALL_CHANNELS
+from drrx.benchmark.peers.variant import VARIANTS
 from drrx.benchmark.phantoms import make_volume
 from drrx.benchmark.scene import Scene
 from drrx.benchmark.settings import BenchmarkProjectorSettings
@@ -25,7 +27,7 @@ from drrx.volume import Volume
 ANCHOR = "RTK Joseph"  # the fastest accurate peer on a CPU; ratios are to it
 OWN = "drrx"
 STRIDES = ((2, 2, 2), (1, 2, 2), (2, 1, 1), (1, 1, 1))  # 1/8, 1/4, 1/2 and all of the voxels
-NOT_FOR_ACCURACY = ("drrx, 2 bases + 3 masks", "drrx, view turned by 3 deg", "drrx with upload, cuda", *FLOORS)
+NOT_FOR_ACCURACY = (ALL_CHANNELS, "drrx, view turned by 3 deg", "drrx with upload, cuda", *VARIANTS, *FLOORS)
 
 #: About 512 x 512 x 136 voxels of 0.86 x 0.86 x 2.5 mm, a common chest CT.
 DEFAULT_CT = MakePhantomSettings(in_plane_mm=0.86, slice_mm=2.5, depth_mm=440.0, height_mm=340.0)

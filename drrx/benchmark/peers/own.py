@@ -19,6 +19,7 @@ from drrx.radiograph.attenuation import BASIS_BANDS_HU
 DENSITY = (float(AIR_HU), np.inf)
 TISSUE_EDGES_HU = (-950, -400, 200)  # lung, soft tissue and bone, roughly: labels for the masks
 MASKS = ((1,), (2,), (3,))
+ALL_CHANNELS = "drrx, 2 bases + 3 masks"
 
 
 def prepare_density(scene: Scene, device: str = "cpu") -> Projection:
@@ -80,7 +81,7 @@ def find_version() -> str:
 _make = partial(Peer, find_version=find_version)
 PEERS = (
     _make("drrx", "Joseph, kinks", prepare_density),
-    _make("drrx, 2 bases + 3 masks", "Joseph, kinks", prepare_channels),
+    _make(ALL_CHANNELS, "Joseph, kinks", prepare_channels),
     _make("drrx, view turned by 3 deg", "Joseph, general", prepare_density, turn_deg=3.0),
     _make("drrx Triton, cuda", "Joseph", partial(prepare_kernel, name="triton")),
     _make("drrx torch, cuda", "Joseph", partial(prepare_kernel, name="torch")),

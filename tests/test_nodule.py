@@ -9,11 +9,14 @@ from scipy.special import sph_harm_y
 
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets, composite
-from drrx.nodule.measure import moment_axes_mm
-from drrx.nodule.model import DIAMETERS_MM, Draft, draw_diameter_mm, draw_nodule, fit_radius
+from drrx.nodule.draw_shape import fit_radius
+from drrx.nodule.measure import moment_axes
+from drrx.nodule.model import Draft, draw_nodule
+from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, render_shape
-from drrx.nodule.surface import body_volume_mm3, harmonic, spicule_volume_mm3
+from drrx.nodule.strands import strand_volume_mm3
+from drrx.nodule.surface import body_volume_mm3, harmonic
 from drrx.records.nodule import NodulePatch, NoduleShape, Spicule, patches_from_arrays, patches_to_arrays
 from drrx.seeds import make_rng
 
@@ -74,7 +77,7 @@ def test_volume_and_centroid_of_drawn_bodies(seed):
 def test_ellipsoid_has_its_axes():
     shape = NoduleShape(6.0, (1.0, 0.8, 0.6), IDENTITY, (), 0.0)
     scale = 12 / 0.48 ** (1 / 3)
-    axes = moment_axes_mm(render_shape(shape, 0.3).occupancy, 0.3)
+    axes, _ = moment_axes(render_shape(shape, 0.3).occupancy, 0.3)
     np.testing.assert_allclose(axes, np.array([1.0, 0.8, 0.6]) * scale, rtol=0.02)
 
 
@@ -82,7 +85,7 @@ def test_spicules_add_their_volume_and_reach_out():
     strand = Spicule((1.0, 0.0, 0.0), 6.0, 2.0, 0.6)
     bare, spiked = render_shape(ball(), 0.3), render_shape(ball(spicules=(strand,)), 0.3)
     gained = (spiked.occupancy.sum() - bare.occupancy.sum()) * 0.3**3
-    assert gained == pytest.approx(spicule_volume_mm3(strand), rel=0.25)
+    assert gained == pytest.approx(strand_volume_mm3(strand), rel=0.25)
     half = (spiked.occupancy.shape[0] - 1) // 2
     along_x = spiked.occupancy[half, half]
     assert along_x[half + int(11 / 0.3)] > 0.2
@@ -128,13 +131,15 @@ def test_halo_is_outside_the_occupancy():
     assert rendered.occupancy[half, half, half + int(6.5 / 0.35)] == 0
 
 
-@pytest.mark.parametrize("preset", list(DIAMETERS_MM))
-def test_diameters_follow_the_truncated_log_normal(preset):
-    median, _, low, high = DIAMETERS_MM[preset]
-    rng = make_rng(1)
-    drawn = np.array([draw_diameter_mm(rng, preset, low, high) for _ in range(3000)])
-    assert low <= drawn.min() <= drawn.max() <= high
-    assert np.median(drawn) == pytest.approx(median, rel=0.08)
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_diameters_follow_the_truncated_log_normal(name):
+    preset, rng = PRESETS[name], make_rng(1)
+    drawn = np.array([preset.draw_diameter_mm(rng, preset.low_mm, preset.high_mm) for _ in range(3000)])
+    assert preset.low_mm <= drawn.min() <= drawn.max() <= preset.high_mm
+    logs = np.log(np.arange(preset.low_mm, preset.high_mm, 0.01) / preset.median_mm) / preset.sigma
+    density = np.exp(-(logs**2) / 2) / np.arange(preset.low_mm, preset.high_mm, 0.01)
+    expected = (density * np.arange(preset.low_mm, preset.high_mm, 0.01)).sum() / density.sum()
+    assert drawn.mean() == pytest.approx(expected, rel=0.02)
 
 
 def test_margins_and_kinds_have_their_shares():

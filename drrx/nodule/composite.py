@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drrx.nodule.shape import Grid, RenderedShape
+from drrx.nodule.patch import Grid
+from drrx.nodule.shape import RenderedShape
 from drrx.records.nodule import Kind, Nodule
 
 GLASS_CEILING_HU = 60.0  # ground glass brightens nothing beyond its target + this, so vessels shine through

@@ -5,8 +5,15 @@ from dataclasses import dataclass, replace
 from math import pi
 from typing import Protocol
 
-from drrx.nodule.shape import RenderedShape, render_shape
+import numpy as np
+from numpy.typing import NDArray
+
+from drrx.nodule.neighbours import draw_tags, draw_vessels, find_neighbours
+from drrx.nodule.shape import RenderedShape, add_strands, render_shape
+from drrx.nodule.surface import Body
+from drrx.nodule.texture import make_deviation
 from drrx.records.nodule import NoduleShape, Transplant, Triple
+from drrx.volume import Volume
 
 VOLUME_TOLERANCE = 0.005
 CUT_TOLERANCE = 0.02  # a body that the pleura cuts
@@ -29,6 +36,9 @@ class Form(Protocol):
     def render(self, spacing_mm: float, psf_fwhm_mm: Triple) -> RenderedShape:
         """Return the shares on cubes of ``spacing_mm``, as blurred as the scan (FWHM z, y, x in mm), cropped."""
 
+    def complete(self, rendered: RenderedShape, psf_fwhm_mm: Triple) -> RenderedShape:
+        """Add what has no part in the volume, once size and place are fixed: texture and strands."""
+
 
 @dataclass(frozen=True)
 class DrawnForm:
@@ -44,6 +54,23 @@ class DrawnForm:
     def render(self, spacing_mm: float, psf_fwhm_mm: Triple) -> RenderedShape:
         """Return the shares on cubes of ``spacing_mm``, as blurred as the scan (FWHM z, y, x in mm), cropped."""
         return render_shape(self.shape, spacing_mm).blur(psf_fwhm_mm).crop()
+
+    def complete(self, rendered: RenderedShape, psf_fwhm_mm: Triple) -> RenderedShape:
+        """Add texture and strands; the grid grows to hold the strands."""
+        if self.shape.texture is not None:
+            field = make_deviation(self.shape.texture, rendered.occupancy, rendered.spacing_mm)
+            rendered = replace(rendered, deviation_hu=field)
+        return add_strands(rendered, self.shape, psf_fwhm_mm)
+
+    def hold_on(
+        self, rng: np.random.Generator, labels: Volume, center_mm: NDArray, tags: int, vessels: int
+    ) -> "DrawnForm":
+        """Draw up to so many tags to the pleura and vessels around ``center_mm`` (LPS), as far as there are any."""
+        body = Body(self.shape)
+        around = find_neighbours(labels, center_mm, body.largest_mm)
+        surface = body.reach_mm(around.directions)
+        drawn_tags = draw_tags(rng, around, surface, tags)
+        return DrawnForm(replace(self.shape, tags=drawn_tags, vessels=draw_vessels(rng, around, surface, vessels)))
 
 
 def fit_volume(

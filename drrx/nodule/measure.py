@@ -17,20 +17,33 @@ MU_WATER_PER_MM = 0.0205  # 120 kVp behind 10-20 cm of tissue; only for the chec
 Share = NDArray[np.float32]
 
 
-def moment_axes_mm(occupancy: Share, spacing_mm: float) -> tuple[float, ...]:
-    """Return the axes, longest first, of the uniform ellipsoid (or ellipse) with the same second moments, in mm."""
+def moment_axes(occupancy: Share, spacing_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return axes of the uniform ellipsoid (or ellipse) with the same second moments.
+
+    Returns
+    -------
+    lengths
+        Longest first, mm.
+    directions
+        Their unit vectors as rows, in (x, y, z) order: the largest component of the first two is positive, and the
+        rows are right-handed.
+    """
     dims = occupancy.ndim
     total = float(occupancy.sum(dtype=np.float64))
     margins = [np.arange(n) * spacing_mm for n in occupancy.shape]
-    grids = np.meshgrid(*margins, indexing="ij", sparse=True)
+    grids = np.meshgrid(*margins, indexing="ij", sparse=True)[::-1]  # x first
     means = [float((occupancy * g).sum(dtype=np.float64)) / total for g in grids]
     covariance = np.empty((dims, dims))
     for i in range(dims):
         for j in range(i, dims):
             product = (grids[i] - means[i]) * (grids[j] - means[j])
             covariance[i, j] = covariance[j, i] = float((occupancy * product).sum(dtype=np.float64)) / total
+    variances, columns = np.linalg.eigh(covariance)
+    rows = columns.T[::-1]
+    rows = rows * np.sign(np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], 1))
+    rows[-1] *= np.sign(np.linalg.det(rows))
     # A uniform ball of dimension d has variance R^2 / (d + 2) along each axis.
-    return tuple(2 * float(np.sqrt((dims + 2) * max(v, 0.0))) for v in np.linalg.eigvalsh(covariance)[::-1])
+    return 2 * np.sqrt((dims + 2) * np.maximum(variances[::-1], 0.0)), rows
 
 
 def centroid_mm(patch: NodulePatch) -> Triple:
@@ -40,12 +53,21 @@ def centroid_mm(patch: NodulePatch) -> Triple:
         float((share.sum(axis=tuple(i for i in range(3) if i != axis), dtype=np.float64) * np.arange(n)).sum()) / total
         for axis, n in enumerate(share.shape)
     ]
-    x, y, z = patch.grid.to_world(np.array(index))
-    return float(x), float(y), float(z)
+    return _triple(patch.grid.to_world(np.array(index)))
 
 
-def _dense_share(rendered: RenderedShape, draft: Draft) -> Share | None:
-    return rendered.occupancy if draft.kind in ("solid", "calcified") else rendered.inclusion
+def _triple(values: NDArray[np.float64]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _dense_mm3(rendered: RenderedShape, draft: Draft) -> float:
+    """Volume of what is neither ground glass nor the air of a cavity."""
+    dense = rendered.occupancy if draft.kind in ("solid", "calcified") else rendered.inclusion
+    if dense is None:
+        return 0.0
+    hollow = 0.0 if rendered.cavity is None else float(rendered.cavity.sum(dtype=np.float64))
+    return (float(dense.sum(dtype=np.float64)) - hollow) * rendered.spacing_mm**3
 
 
 def requested_delta_hu(rendered: RenderedShape, draft: Draft, hu_lung: float) -> float:
@@ -63,15 +85,14 @@ def measure_nodule(
     share, spacing = patch.occupancy, rendered.spacing_mm
     total = float(share.sum(dtype=np.float64))
     delta = patch.delta_hu
-    long, mid, short = moment_axes_mm(share, spacing)
-    axial = moment_axes_mm(share[int(share.sum(axis=(1, 2)).argmax())], spacing)
-    dense = _dense_share(rendered, draft)
-    core = 0.0 if dense is None else float(dense.sum(dtype=np.float64)) * spacing**3
+    axes, directions = moment_axes(share, spacing)
+    axial, _ = moment_axes(share[int(share.sum(axis=(1, 2)).argmax())], spacing)
     return NoduleMeasures(
-        centroid_world_mm=centroid_mm(patch), volume_mm3=patch.volume_mm3, axes_mm=(long, mid, short),
-        axes_world=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), zone_fractions={"free": 1.0},
-        long_axis_axial_mm=axial[0], short_axis_axial_mm=axial[1],
-        solid_core_diameter_mm=float((6 * core / pi) ** (1 / 3)), hu_lung_local=hu_lung,
+        centroid_world_mm=centroid_mm(patch), volume_mm3=patch.volume_mm3, axes_mm=_triple(axes),
+        axes_world=(_triple(directions[0]), _triple(directions[1]), _triple(directions[2])),
+        zone_fractions={"free": 1.0},
+        long_axis_axial_mm=float(axial[0]), short_axis_axial_mm=float(axial[1]),
+        solid_core_diameter_mm=float((6 * _dense_mm3(rendered, draft) / pi) ** (1 / 3)), hu_lung_local=hu_lung,
         hu_mean_inserted=float((share * patch.hu_after).sum(dtype=np.float64)) / total,
         delta_hu_ratio=float(delta.sum(dtype=np.float64)) / requested_delta_hu(rendered, draft, hu_lung),
         peak_log_signal=float(delta.sum(axis=1, dtype=np.float64).max()) / 1000 * spacing * MU_WATER_PER_MM,

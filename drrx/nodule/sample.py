@@ -101,9 +101,11 @@ def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:
             hint="Only simulated nodules can be rendered from their numbers.",
         )  # fmt: skip
     center = np.array(nodule.center_world_mm)
-    rendered = DrawnForm(nodule.shape).render(nodule.grid_spacing_mm, nodule.psf_fwhm_mm)
+    form = DrawnForm(nodule.shape)
+    rendered = form.render(nodule.grid_spacing_mm, nodule.psf_fwhm_mm)
     if nodule.attachment == "juxtapleural":
         rendered = cut_at_pleura(rendered, anatomy.labels, center)
+    rendered = form.complete(rendered, nodule.psf_fwhm_mm)
     affine = rendered.place(center)
     before = sample_ct(ct, rendered.occupancy.shape, affine)
     after = composite(before, rendered, nodule.kind, Targets.of(nodule), nodule.measures.hu_lung_local)

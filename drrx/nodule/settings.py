@@ -14,13 +14,15 @@ class SampleNodulesSettings:
         default=0, ge=0, le=100, description="of how many of those, from the first, a sham is made: lung for nodule"
     )
     num_nodules: int = Field(default=1, ge=1, le=3, description="nodules in each variant")
-    preset: Literal["cxr", "screening", "missed"] = Field(
-        default="cxr", description="diameters: cxr median 14 (6-30), screening 9 (4-30), missed 17 (6-34) mm"
+    preset: Literal["cxr", "screening", "missed", "visible", "hidden"] = Field(
+        default="cxr",
+        description="cxr (6-30 mm), screening (4-30), missed (6-34); visible: solid in free lung; hidden: elsewhere",
     )
     diameter_min_mm: float | None = Field(default=None, gt=0, le=60, description="smallest diameter, mm; none = preset")
     diameter_max_mm: float | None = Field(default=None, gt=0, le=60, description="largest diameter, mm; none = preset")
     kind: Literal["mix", "solid", "part_solid", "ground_glass", "calcified"] = Field(
-        default="mix", description="type; mix = 70 % solid, 12 % part-solid, 10 % ground glass, 8 % calcified"
+        default="mix",
+        description="type; mix = the preset's: 70 % solid, 12 % part-solid, 10 % ground glass, 8 % calcified",
     )
     margin: Literal["mix", "smooth", "lobulated", "spiculated"] = Field(
         default="mix", description="margin; mix = shares that depend on the diameter"
@@ -31,6 +33,11 @@ class SampleNodulesSettings:
     solid_hu_mean: float = Field(
         default=20.0, ge=-100, le=200, description="mean of solid tissue, HU; 50-80 suits a contrast-enhanced CT"
     )
+    cavity_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of solid nodules above 15 mm with a cavity"
+    )
+    texture: bool = Field(default=True, description="uneven density inside: 15 HU in solid, 40 in ground glass")
+    strands: bool = Field(default=True, description="tags to the pleura and vessels that converge, more on large ones")
     juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
     juxtapleural_share: float = Field(default=0.1, ge=0, le=1, description="share that touches the pleura")
     blur: Literal["scan", "fixed", "none"] = Field(

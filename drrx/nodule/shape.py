@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from drrx.nodule.patch import grid_affine
-from drrx.nodule.surface import Body, FloatArray
-from drrx.records.nodule import NoduleShape, Spicule, Triple
+from drrx.nodule.patch import Grid, grid_affine
+from drrx.nodule.strands import draw_strand
+from drrx.nodule.surface import Body, FloatArray, share_inside
+from drrx.records.nodule import Inclusion, NoduleShape, Triple
 
 VOXELS_PER_DIAMETER = 18  # fewer blunt the peak of a ball's shadow by more than 0.5 %
 FWHM_PER_SIGMA = 2.354820
 SMALLEST_SHARE = 1e-3  # tails of the blur below this are cut
-
-Grid = NDArray[np.float32]
 
 
 def find_grid_spacing_mm(diameter_mm: float, widest_mm: float) -> float:
@@ -36,7 +35,7 @@ class RenderedShape:
     inclusion, halo, cavity, strands
         The same for the other parts; ``None`` where there is no such part.
     deviation_hu
-        float32 ``[z, y, x]``, HU by which the target of body and inclusion differs from place to place; none is even.
+        float32 ``[z, y, x]``: HU by which the target of body and inclusion differs from place to place; none is even.
     spacing_mm
         Voxel edge.
     center_index
@@ -96,40 +95,11 @@ class RenderedShape:
         return replace(shape.map(lambda values: values[window]), center_index=self.center_index - low)
 
 
-def _share(depth_mm: FloatArray, edge_mm: float) -> FloatArray:
-    """Share of a voxel that lies inside, from the depth of its centre: a plane cuts a cube."""
-    return np.clip(0.5 + depth_mm / edge_mm, 0, 1)
-
-
-def _profile(radius: FloatArray, rho: FloatArray, exponent: float, edge_mm: float) -> FloatArray:
-    # A voxel that the surface cuts is judged at the middle of its inner part, not at its centre beyond the surface.
-    inner = np.minimum(radius, (np.maximum(radius - edge_mm / 2, 0) + rho) / 2)
-    relative = np.minimum(inner / rho, 1.0)
-    return (1 - relative**2) ** exponent * _share(rho - radius, edge_mm)
-
-
-def _add_spicule(
-    occupancy: NDArray[np.float32], axis_mm: FloatArray, body: Body, spicule: Spicule, edge: float
-) -> None:
-    """Draw a tapered strand into ``occupancy`` by maximum; it starts a little inside the body."""
-    direction = np.array(spicule.direction)
-    _, rho = body.surface_mm((direction * body.shape.radius_mm)[:, None])
-    surface = float(rho[0]) - float(direction @ (body.world_from_nodule @ body.centroid))
-    start, stop = 0.7 * surface, surface + spicule.length_mm
-    ends = np.stack([direction * start, direction * stop])
-    low, high = ends.min(0) - spicule.base_mm, ends.max(0) + spicule.base_mm
-    window = tuple(slice(*np.searchsorted(axis_mm, (low[i], high[i]))) for i in (2, 1, 0))
-    z, y, x = np.meshgrid(*(axis_mm[w] for w in window), indexing="ij")
-    along = np.clip(x * direction[0] + y * direction[1] + z * direction[2], start, stop)
-    away = np.sqrt((x - along * direction[0]) ** 2 + (y - along * direction[1]) ** 2 + (z - along * direction[2]) ** 2)
-    taper = np.clip((along - surface) / spicule.length_mm, 0, 1)
-    radius = (spicule.base_mm + (spicule.tip_mm - spicule.base_mm) * taper) / 2
-    share = _share(radius - away, edge) * np.minimum(1, (2 * radius / edge) ** 2)
-    np.maximum(occupancy[window], share.astype(np.float32), out=occupancy[window])
-
-
 def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) -> RenderedShape:
-    """Render body, spicules, inclusions and halo on cubes of ``spacing_mm``; ``margin_mm`` is left empty around."""
+    """Render body, spicules, inclusions, cavity and halo on cubes of ``spacing_mm``; ``margin_mm`` stays empty around.
+
+    Tags and vessels are drawn by ``add_strands``, when the place is known.
+    """
     body = Body(shape)
     extent = body.largest_mm + float(np.linalg.norm(body.centroid)) + shape.halo_width_mm + spacing_mm
     half = int(np.ceil(extent / spacing_mm))
@@ -142,20 +112,28 @@ def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) 
         outside = np.clip(1 - (radius - rho) / shape.halo_width_mm, 0, 1)
         halo = ((1 - occupancy) * outside).astype(np.float32)
     inclusion = _render_inclusions(body, points, radius / rho, occupancy, spacing_mm)
+    cavity = None if shape.cavity is None else _render_part(body, points, shape.cavity, 0.0, spacing_mm)
     # Strands reach far into empty space: only they are drawn on the larger grid.
     strands = max((s.length_mm for s in shape.spicules), default=0.0)
     extra = int(np.ceil((strands + margin_mm) / spacing_mm))
-    rendered = RenderedShape(occupancy, spacing_mm, np.full(3, half + extra), inclusion, halo)
+    rendered = RenderedShape(occupancy, spacing_mm, np.full(3, half + extra), inclusion, halo, cavity)
     rendered = rendered.map(lambda values: np.pad(values, extra))
     axis = np.arange(-half - extra, half + extra + 1, dtype=np.float64) * spacing_mm
     for spicule in shape.spicules:
-        _add_spicule(rendered.occupancy, axis, body, spicule, spacing_mm)
+        draw_strand(rendered.occupancy, (axis, axis, axis), body, spicule)
     return rendered
 
 
+def _profile(radius: FloatArray, rho: FloatArray, exponent: float, edge_mm: float) -> FloatArray:
+    # A voxel that the surface cuts is judged at the middle of its inner part, not at its centre beyond the surface.
+    inner = np.minimum(radius, (np.maximum(radius - edge_mm / 2, 0) + rho) / 2)
+    relative = np.minimum(inner / rho, 1.0)
+    return (1 - relative**2) ** exponent * share_inside(rho - radius, edge_mm)
+
+
 def _render_inclusions(
-    body: Body, points: FloatArray, relative: FloatArray, occupancy: NDArray[np.float32], edge_mm: float
-) -> NDArray[np.float32] | None:
+    body: Body, points: FloatArray, relative: FloatArray, occupancy: Grid, edge_mm: float
+) -> Grid | None:
     shape = body.shape
     if shape.num_laminae:
         shells = 0.5 - 0.5 * np.cos(2 * pi * shape.num_laminae * np.minimum(relative, 1))
@@ -164,8 +142,36 @@ def _render_inclusions(
         return None
     result = np.zeros_like(occupancy)
     for part in shape.inclusions:
-        moved = points - np.array(part.offset).reshape(3, 1, 1, 1) * shape.radius_mm
-        radius, rho = body.surface_mm(moved / part.ratio)
-        share = _profile(radius * part.ratio, rho * part.ratio, shape.margin_exponent, edge_mm)
-        np.maximum(result, share.astype(np.float32), out=result)
+        np.maximum(result, _render_part(body, points, part, shape.margin_exponent, edge_mm), out=result)
     return np.minimum(result, occupancy)
+
+
+def _render_part(body: Body, points: FloatArray, part: Inclusion, exponent: float, edge_mm: float) -> Grid:
+    """Return the share of a smaller copy of the body inside it."""
+    moved = points - np.array(part.offset).reshape(3, 1, 1, 1) * body.shape.radius_mm
+    radius, rho = body.surface_mm(moved / part.ratio)
+    return _profile(radius * part.ratio, rho * part.ratio, exponent, edge_mm).astype(np.float32)
+
+
+def add_strands(rendered: RenderedShape, shape: NoduleShape, psf_fwhm_mm: Triple) -> RenderedShape:
+    """Return the shape on a grid that holds its tags and vessels too, as blurred as the rest."""
+    strands = shape.tags + shape.vessels
+    if not strands:
+        return rendered
+    body, h = Body(shape), rendered.spacing_mm
+    spread = np.array(psf_fwhm_mm) * (3 / FWHM_PER_SIGMA) + max(s.base_mm for s in strands) + h
+    directions = np.array([s.direction for s in strands])
+    ends = (directions * (body.reach_mm(directions) + [s.length_mm for s in strands])[:, None])[:, ::-1]  # z, y, x
+    low = np.minimum(0, np.floor(rendered.center_index + (ends.min(0) - spread) / h)).astype(int)
+    top = np.ceil(rendered.center_index + (ends.max(0) + spread) / h).astype(int) + 1
+    pad = np.stack([-low, np.maximum(0, top - rendered.occupancy.shape)], axis=1)
+    center = rendered.center_index - low
+    values = np.zeros(np.array(rendered.occupancy.shape) + pad.sum(1), dtype=np.float32)
+    axes = tuple((np.arange(n) - c) * h for n, c in zip(values.shape, center, strict=True))
+    for strand in strands:
+        draw_strand(values, axes, body, strand)
+    sigmas = [width / FWHM_PER_SIGMA / h for width in psf_fwhm_mm]
+    values = np.clip(gaussian_filter(values, sigmas, mode="constant", truncate=3.0), 0, 1) if any(sigmas) else values
+    deviation = None if rendered.deviation_hu is None else np.pad(rendered.deviation_hu, pad)
+    padded = rendered.map(lambda share: np.pad(share, pad))
+    return replace(padded, center_index=center, strands=values, deviation_hu=deviation)

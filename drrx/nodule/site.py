@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
 from drrx.nodule.composite import composite
-from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, Form, fit_volume, volume_factor
+from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, DrawnForm, Form, fit_volume, volume_factor
 from drrx.nodule.measure import measure_nodule
 from drrx.nodule.model import Draft, diameter_range_mm, draw_nodule
 from drrx.nodule.patch import sample_ct
@@ -100,6 +100,8 @@ class Site:
             try:
                 spot = Spot(center, lobe, depth, self._check_place(center, taken), attempt)
                 draft, rendered = self._settle(spot)
+                self._check_cover(spot, rendered)
+                draft, rendered = self._complete(spot, draft, rendered)
                 patch = self._insert(spot, draft, rendered)
                 nodule = self._finish(name, spot, draft, rendered, patch)
                 if objection := check(patch):
@@ -163,8 +165,8 @@ class Site:
             raise Rejected("cut_by_pleura")
         return cut
 
-    def _insert(self, spot: Spot, draft: Draft, rendered: RenderedShape) -> NodulePatch:
-        """Reject on what the nodule would cover; else mix it into the CT."""
+    def _check_cover(self, spot: Spot, rendered: RenderedShape) -> None:
+        """Reject on what the nodule would cover."""
         affine = rendered.place(spot.center_mm)
         labels = sample_labels(self.labels, rendered.occupancy.shape, affine)
         total = float(rendered.occupancy.sum())
@@ -178,6 +180,20 @@ class Site:
         before = sample_ct(self.ct, rendered.occupancy.shape, affine)
         if self.attachment == "isolated" and rendered.occupancy[before > -300].sum() > MAX_TISSUE * total:
             raise Rejected("in_dense_tissue")
+
+    def _complete(self, spot: Spot, draft: Draft, rendered: RenderedShape) -> tuple[Draft, RenderedShape]:
+        """Draw the strands to pleura and vessels, and render all that has no part in the volume."""
+        num_tags = 0 if self.attachment == "juxtapleural" else draft.num_tags
+        if isinstance(draft.form, DrawnForm) and num_tags + draft.num_vessels:
+            rng = make_rng(make_seed(self.seed, "strands"))
+            form = draft.form.hold_on(rng, self.labels, spot.center_mm, num_tags, draft.num_vessels)
+            draft = replace(draft, form=form)
+        return draft, draft.form.complete(rendered, self.psf)
+
+    def _insert(self, spot: Spot, draft: Draft, rendered: RenderedShape) -> NodulePatch:
+        """Mix the nodule into the CT."""
+        affine = rendered.place(spot.center_mm)
+        before = sample_ct(self.ct, rendered.occupancy.shape, affine)
         after = composite(before, rendered, draft.kind, draft.targets, spot.hu_lung)
         return NodulePatch(rendered.occupancy, before, after, affine)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import beta
 
-from drrx.records.nodule import NoduleShape, Spicule
+from drrx.records.nodule import NoduleShape
 
 NUM_POLAR, NUM_AZIMUTH = 121, 240  # 1.5 deg: 0.4 mm on a 30 mm nodule, and its surface is smooth between
 FloatArray = NDArray[np.float64]
@@ -94,8 +94,15 @@ class Body:
         rho = map_coordinates(self._wrapped, [polar, azimuth], order=1, mode="nearest")
         return radius, rho * self.shape.radius_mm
 
+    def reach_mm(self, directions: FloatArray) -> FloatArray:
+        """Return the distance from the centre to the surface along unit directions ``(n, 3)`` (x, y, z, world)."""
+        distance = np.full(len(directions), self.shape.radius_mm)
+        for _ in range(6):  # from the centroid the surface is no closed form; each step divides the error by ten or so
+            radius, rho = self.surface_mm((directions * distance[:, None]).T)
+            distance = distance + (rho - radius)
+        return np.asarray(distance)
 
-def spicule_volume_mm3(spicule: Spicule) -> float:
-    """Volume of the frustum outside the body, in mm3."""
-    a, b = spicule.base_mm / 2, spicule.tip_mm / 2
-    return pi / 3 * spicule.length_mm * (a * a + a * b + b * b)
+
+def share_inside(depth_mm: FloatArray, edge_mm: float) -> FloatArray:
+    """Return the share of a voxel that lies inside, from the depth of its centre: a plane cuts a cube."""
+    return np.clip(0.5 + depth_mm / edge_mm, 0, 1)

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.geometry import ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.nifti import read_volume
 from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.sham import make_sham
+from drrx.projector.settings import ProjectCtSettings
 from drrx.records.anatomy import Anatomy
 from drrx.records.nodule import Nodule, NodulePatch, patches_to_arrays
 from drrx.records.variant import make_variant_names
@@ -17,6 +20,9 @@ from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.stages.layout import CaseFolder
+from drrx.stages.project_ct import make_case_view
+from drrx.stages.view_check import ViewCheck
+from drrx.volume import Volume
 
 
 def run(job: CaseJob) -> Sequence[Path]:
@@ -26,16 +32,25 @@ def run(job: CaseJob) -> Sequence[Path]:
     anatomy = Anatomy(read_volume(folder.anatomy), read_json(folder.anatomy_qc))
     settings = make_settings(SampleNodulesSettings, job.settings, "sample_nodules")
     num_variants, num_shams = job.settings["variants"], job.settings["shams"]
+    check = make_view_check(job, ct)
     products: list[Path] = []
     for number in range(1, num_variants + 1):
         seed = make_seed(job.seed, job.row.case, "sample_nodules", f"v{number}")
-        sample = sample_nodules(ct, anatomy, settings, seed)
-        facts = {"seed": seed, "rejections": sample.rejections}
+        sample = sample_nodules(ct, anatomy, settings, seed, check=check)
+        facts = {"seed": seed, "rejections": sample.rejections, "blur": sample.blur.to_json()}
         products += write_variant(folder, f"v{number}", sample.nodules, sample.patches, facts)
         if number <= num_shams:
             products += write_sham(folder, f"s{number}", sample, {"seed": seed, "sham_of": f"v{number}"})
     write_json(folder.variants_file, {"variants": make_variant_names(num_variants, num_shams, has_known=False)})
     return [*products, folder.variants_file]
+
+
+def make_view_check(job: CaseJob, ct: Volume, known: Sequence[NodulePatch] = ()) -> ViewCheck:
+    """Return the check of places in all views of a case; ``known`` are patches of the CT's own nodules."""
+    base = make_settings(ProjectCtSettings, job.settings["project_ct"], "project_ct")
+    limits = make_settings(AnnotateCxrSettings, job.settings["annotate_cxr"], "annotate_cxr")
+    views = [make_case_view(job, ct, base, ViewName.parse(name))[0] for name in job.settings["views"]]
+    return ViewCheck(views, limits, known)
 
 
 def write_sham(folder: CaseFolder, variant: str, sample: NoduleSample, facts: Mapping[str, Any]) -> list[Path]:

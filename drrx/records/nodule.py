@@ -12,7 +12,7 @@ from drrx.errors import DrrxError
 from drrx.volume import Volume
 
 Kind = Literal["solid", "part_solid", "ground_glass", "calcified"]
-Margin = Literal["smooth", "lobulated", "spiculated"]
+Margin = Literal["smooth", "lobulated", "spiculated", "unknown"]
 Attachment = Literal["isolated", "juxtavascular", "juxtapleural"]
 Origin = Literal["simulated", "transplanted", "real"]
 Zone = Literal["apical", "hilar", "retrocardiac", "subdiaphragm", "free"]
@@ -176,7 +176,7 @@ class Nodule:
     preset
         Name of the diameter preset.
     kind, margin, attachment
-        Type, margin class and neighbourhood.
+        Type, margin class and neighbourhood. The margin of a real nodule is ``unknown``: a mask does not tell it.
     center_world_mm
         LPS mm; the centroid of the body before a pleura cuts it.
     diameter_mm

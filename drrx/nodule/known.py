@@ -1,0 +1,190 @@
+"""Real nodules of a CT that somebody marked: from a label map to records and patches like those of inserted ones."""
+
+from dataclasses import dataclass
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, label
+
+from drrx.nodule.labels import IS_LUNG, IS_VESSEL, grow, sample_labels
+from drrx.nodule.lung_map import LungMap, make_lung_map
+from drrx.nodule.measure import MU_WATER_PER_MM, centroid_mm, moment_axes
+from drrx.nodule.patch import grid_affine, sample_ct
+from drrx.nodule.removal import Removal, remove_nodule
+from drrx.records.anatomy import LOBES, Anatomy, Label
+from drrx.records.nodule import Attachment, Kind, Nodule, NoduleMeasures, NodulePatch, Triple
+from drrx.volume import Volume
+
+GRID_MM = 0.7
+# Solid tissue in a nodule, calcium in it: usual limits on unenhanced CTs of 1 to 3 mm slices.
+SOLID_ABOVE_HU, CALCIUM_ABOVE_HU = -300.0, 200.0
+CALCIFIED_FROM, SOLID_FROM, GLASS_BELOW = 0.1, 0.7, 0.05  # shares of the inner half of the nodule
+PLEURA_MM, TOUCHES_MM, LEAVES_MM = 1.0, 1.0, 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class KnownNodule:
+    """One real nodule.
+
+    Attributes
+    ----------
+    nodule
+        Its record, origin ``real``: everything measured, nothing drawn.
+    patch
+        Its grid: ``hu_after`` is the CT as it is, ``hu_before`` the CT without the nodule.
+    donor_shift_mm
+        Where the lung in its place came from, (x, y, z) from the nodule, LPS mm; ``None`` for a mean without texture.
+    """
+
+    nodule: Nodule
+    patch: NodulePatch
+    donor_shift_mm: Triple | None
+
+
+def find_known_nodules(ct: Volume, known: Volume, anatomy: Anatomy) -> tuple[KnownNodule, ...]:
+    """Return the real nodules of a CT, ``r1``, ``r2``, ..., in the order of their labels.
+
+    Parameters
+    ----------
+    ct, known, anatomy
+        Canonical CT (int16 HU), uint8 labels 0, 1..n and anatomy, all on one grid ``[slice, row, column]``.
+
+    Raises
+    ------
+    CaseRefused
+        ``ANNOTATIONS_MISMATCH``: a nodule outside the body, or without lung around it.
+    """
+    lungs = make_lung_map(anatomy)
+    found = []
+    for number in range(1, int(known.values.max()) + 1):
+        removal = remove_nodule(ct, known.values, number, anatomy)
+        patch = make_patch(ct, removal)
+        nodule = _describe(f"r{number}", ct, patch, removal, anatomy, lungs)
+        found.append(KnownNodule(nodule, patch, removal.donor_shift_mm))
+    return tuple(found)
+
+
+def make_patch(ct: Volume, removal: Removal) -> NodulePatch:
+    """Return the nodule on cubes of 0.7 mm, or of the CT's voxel edge where that is less.
+
+    All is trilinear between the CT's voxels, as the projector reads the CT: the occupancy is the mask smoothed within
+    a voxel and keeps its volume, and the CT less this patch is the CT without the nodule.
+    """
+    spacing = min(GRID_MM, *ct.spacing_mm)
+    touched = removal.mask.values | (removal.added_hu.values != 0)
+    ends = []
+    for axis, step in enumerate(ct.spacing_mm):
+        used = np.flatnonzero(touched.any(axis=tuple(i for i in range(3) if i != axis)))
+        ends.append(((used[0] - 1) * step, (used[-1] + 1) * step))
+    shape = tuple(int(np.ceil((high - low) / spacing)) + 1 for low, high in ends)
+    corner = removal.mask.to_world(np.array([low / step for (low, _), step in zip(ends, ct.spacing_mm, strict=True)]))
+    affine = grid_affine(corner, np.zeros(3), spacing)
+    framed = [_frame(volume) for volume in (removal.mask, removal.added_hu)]
+    share, added = (sample_ct(volume, shape, affine) for volume in framed)
+    after = sample_ct(ct, shape, affine)
+    return NodulePatch(share, after + added, after, affine)
+
+
+def _frame(volume: Volume) -> Volume:
+    """Return a volume with one voxel of zeros around it: beyond its border there is nothing."""
+    affine = volume.world_from_index.copy()
+    affine[:3, 3] = volume.to_world(np.array([-1, -1, -1]))
+    return Volume(np.pad(volume.values.astype(np.float32), 1), affine)
+
+
+def find_kind(hu: NDArray[np.floating]) -> Kind:
+    """Return the kind of a nodule from the HU of its inner half.
+
+    Calcified from a tenth above 200 HU on; solid from 70 % above -300 HU on, ground glass below 5 %, part-solid
+    between.
+    """
+    dense = float((hu > SOLID_ABOVE_HU).mean())
+    if (hu > CALCIUM_ABOVE_HU).mean() >= CALCIFIED_FROM:
+        return "calcified"
+    if dense >= SOLID_FROM:
+        return "solid"
+    return "ground_glass" if dense < GLASS_BELOW else "part_solid"
+
+
+def find_attachment(mask: NDArray[np.bool_], labels: NDArray[np.uint8], spacing_mm: Triple) -> Attachment:
+    """Return what a nodule touches: the pleura within 1 mm, else a vessel that goes on for 3 mm, else nothing.
+
+    ``mask`` and ``labels`` are ``[slice, row, column]`` with the voxel edges ``spacing_mm``; distances are from the
+    mask and count one voxel as enough where voxels are wider.
+    """
+    distance = distance_transform_edt(~mask, sampling=[min(mm, PLEURA_MM) for mm in spacing_mm])
+    wall = ~IS_LUNG[labels] & (labels != Label.AIRWAY) & ~mask
+    if (wall & (distance <= PLEURA_MM)).any():
+        return "juxtapleural"
+    around = ~mask & (distance <= LEAVES_MM + 1)
+    parts, count = label(IS_VESSEL[labels] & around)
+    for number in range(1, count + 1):
+        away = distance[parts == number]
+        if away.min() <= TOUCHES_MM and away.max() >= LEAVES_MM:
+            return "juxtavascular"
+    return "isolated"
+
+
+def _describe(
+    name: str, ct: Volume, patch: NodulePatch, removal: Removal, anatomy: Anatomy, lungs: LungMap | None
+) -> Nodule:
+    mask, hu = removal.mask, _cut(ct, removal.mask)
+    labels = _cut(anatomy.labels, removal.mask)
+    depth = distance_transform_edt(mask.values, sampling=mask.spacing_mm)
+    inner = mask.values & (depth >= np.median(depth[mask.values]))
+    measures = _measure(patch, removal, hu, anatomy, lungs)
+    lobes = labels[(distance_transform_edt(~mask.values, sampling=mask.spacing_mm) <= 5) & np.isin(labels, LOBES)]
+    return Nodule(
+        nodule_id=name, origin="real", seed=0, preset="annotated", kind=find_kind(hu[inner]), margin="unknown",
+        attachment=find_attachment(mask.values, labels, mask.spacing_mm), center_world_mm=measures.centroid_world_mm,
+        diameter_mm=float((6 * measures.volume_mm3 / pi) ** (1 / 3)), shape=None, transplant=None,
+        hu_body=float(np.median(hu[inner])), hu_inclusion=None, hu_halo=None, hu_cavity=None,
+        psf_fwhm_mm=(0.0, 0.0, 0.0), grid_spacing_mm=patch.grid.spacing_mm[0],
+        lobe_approx=Label(int(np.bincount(lobes).argmax())).name.lower() if lobes.size else "unknown",
+        zone="free" if lungs is None else lungs.zones.zone_at(np.array(measures.centroid_world_mm)), num_attempts=0,
+        measures=measures,
+    )  # fmt: skip
+
+
+def _cut(volume: Volume, window: Volume) -> NDArray:
+    """Return the values of ``volume`` in the box of ``window``, a part of the same grid."""
+    low = np.rint(volume.to_index(window.world_from_index[:3, 3])).astype(int)
+    return volume.values[tuple(slice(a, a + n) for a, n in zip(low, window.shape, strict=True))]
+
+
+def _measure(
+    patch: NodulePatch, removal: Removal, hu: NDArray[np.int16], anatomy: Anatomy, lungs: LungMap | None
+) -> NoduleMeasures:
+    share, spacing, delta = patch.occupancy, patch.grid.spacing_mm[0], patch.delta_hu
+    total, center = float(share.sum(dtype=np.float64)), centroid_mm(patch)
+    axes, directions = moment_axes(share, spacing)
+    axial, _ = moment_axes(share[int(share.sum(axis=(1, 2)).argmax())], spacing)
+    first, second, third = (_to_triple(direction) for direction in directions)
+    core = float((removal.mask.values & (hu > SOLID_ABOVE_HU)).sum()) * removal.mask.voxel_volume_mm3
+    labels = sample_labels(anatomy.labels, share.shape, patch.world_from_index)
+    lung = grow(IS_LUNG[labels], PLEURA_MM, (spacing,) * 3)
+    return NoduleMeasures(
+        centroid_world_mm=center, volume_mm3=patch.volume_mm3, axes_mm=_to_triple(axes),
+        axes_world=(first, second, third), long_axis_axial_mm=float(axial[0]), short_axis_axial_mm=float(axial[1]),
+        solid_core_diameter_mm=float((6 * core / pi) ** (1 / 3)), hu_lung_local=removal.hu_lung,
+        hu_mean_inserted=float((share * patch.hu_after).sum(dtype=np.float64)) / total, delta_hu_ratio=1.0,
+        peak_log_signal=float(delta.sum(axis=1, dtype=np.float64).max()) / 1000 * spacing * MU_WATER_PER_MM,
+        pleura_distance_mm=_find_depth_mm(lungs, center), airway_fraction=0.0, vessel_fraction=0.0,
+        outside_lung_fraction=float(share[~lung].sum()) / total,
+        zone_fractions={"free": 1.0} if lungs is None else lungs.zones.fractions(patch),
+    )  # fmt: skip
+
+
+def _to_triple(values: NDArray[np.float64]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
+def _find_depth_mm(lungs: LungMap | None, center_mm: Triple) -> float:
+    """Return the depth in the lung at a place, mm; 0 outside the lungs."""
+    if lungs is None:
+        return 0.0
+    index = np.rint(lungs.labels.to_index(np.array(center_mm))).astype(int)
+    inside = (index >= 0).all() and (index < lungs.labels.shape).all()
+    return float(lungs.distance_mm[tuple(index)]) if inside else 0.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.settings import AnnotateCxrSettings
-from drrx.dataset.entries import ImageEntry, ViewFacts
+from drrx.dataset.entries import ImageEntry, Source, ViewFacts
 from drrx.geometry import Pose, View, ViewName, make_standard_view
 from drrx.io.image import write_image
 from drrx.records.annotation import ImageAnnotation
@@ -16,6 +16,7 @@ from tests.test_annotate import make_nodule, make_pair, make_shadow
 SIZE_PX = 256
 CENTERS = {"n1": (30.0, 20.0, -40.0), "n2": (45.0, -10.0, -30.0), "r1": (-60.0, 0.0, 40.0)}
 VARIANTS = {"twin": ("r1",), "v1": ("n1", "n2", "r1"), "s1": ("r1",), "removed": ()}
+LICENCE = "https://creativecommons.org/licenses/by/3.0/"
 FACTS = {"drr": {"physics": {"beam": "120kvp"}}, "cxr": {"mode": "blend", "weights_sha256": "ab" * 32}}
 
 
@@ -68,6 +69,7 @@ def _make_entry(names, view: View, files: list[Path], annotation: ImageAnnotatio
         view.source_to_detector_mm, 1600.0, (Pose(tilt_deg=1.5) if name.is_jittered else Pose()).to_json(),
     )  # fmt: skip
     return ImageEntry(
-        image_id="_".join(names), case=case, cohort="phantoms", variant=variant, view=view_name, facts=facts,
-        width=SIZE_PX, height=SIZE_PX, cxr=files[0], drr=files[1], annotation=annotation,
+        image_id="_".join(names), case=case, cohort="phantoms", variant=variant, view=view_name,
+        source=Source(case, LICENCE, "phantom"), split="train", facts=facts, width=SIZE_PX, height=SIZE_PX,
+        cxr=files[0], drr=files[1], paths=files[0].with_suffix(".npz"), annotation=annotation,
     )  # fmt: skip

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.dataset.entries import TWIN, ImageEntry
+from drrx.dataset.entries import ImageEntry
 from drrx.dataset.formats.dicom_dx import make_dx
 from drrx.dataset.formats.dicom_seg import make_seg
 from drrx.dataset.formats.dicom_study import Study
 from drrx.io.files import write_whole
 from drrx.io.image import read_image
+from drrx.records.variant import TWIN
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def write_dicom(folder: Path, entries: Sequence[ImageEntry], *, segments: bool = False) -> list[str]:
     """Write every restored image as ``dicom/<image_id>.dcm``, 16 bits, the same pixels as the PNG.
 
-    A case is a study; the images of one view and role are a series; all images of a pair share the frame of
+    A case is a study of its patient; the images of one view and role are a series; all images of a pair share the frame of
     reference. UIDs are hashes of what the files hold, so the same data set gives the same files. Everything in them is
     written here from the data set's own records: no attribute of the source CT is carried over. No date is known;
     ``19000101`` stands where DICOM asks for one.
@@ -56,13 +57,18 @@ def write_dicom(folder: Path, entries: Sequence[ImageEntry], *, segments: bool =
 
 
 def _find_studies(entries: Sequence[ImageEntry]) -> Iterator[tuple[Study, ImageEntry]]:
-    """Yield every image with its study; what does not change from variant to variant names study and frame."""
+    """Yield every image with its study: twins, which no setting of nodules changes, name study and frame.
+
+    A patient bears the name of the first case, as what the cohort table calls one may be nobody else's business.
+    """
     twins = {entry.pair_id: entry for entry in entries if entry.role == TWIN}
     keys = {pair_id: Study.make_key(pair_id, _read_pixels(twin.drr)) for pair_id, twin in twins.items()}
-    first: dict[str, str] = {}
+    patients: dict[str, str] = {}
+    studies: dict[str, str] = {}
     for entry in entries:
+        patient = patients.setdefault(entry.source.patient, entry.case)
         pair = keys[entry.pair_id]
-        yield Study(entry.case, first.setdefault(entry.case, pair), pair), entry
+        yield Study(patient, studies.setdefault(entry.case, pair), pair), entry
 
 
 def _read_pixels(path: Path) -> NDArray[np.uint16]:

@@ -35,13 +35,13 @@ class Study:
 
     Attributes
     ----------
-    case
-        Its name.
+    patient
+        Name of the patient's first case.
     key, pair_key
         Hashes that name the study, and the pair's frame of reference.
     """
 
-    case: str
+    patient: str
     key: str
     pair_key: str
 
@@ -52,9 +52,9 @@ class Study:
 
     @property
     def patient_id(self) -> str:
-        """``DRRX-<case>``; a long name is cut and ends with a hash, as DICOM allows 64 characters."""
-        cut = f"{self.case[:MAX_ID]}-{hashlib.sha256(self.case.encode()).hexdigest()[:8]}"
-        return f"DRRX-{self.case if len(self.case) <= MAX_ID else cut}"
+        """``DRRX-<patient>``; a long name is cut and ends with a hash, as DICOM allows 64 characters."""
+        cut = f"{self.patient[:MAX_ID]}-{hashlib.sha256(self.patient.encode()).hexdigest()[:8]}"
+        return f"DRRX-{self.patient if len(self.patient) <= MAX_ID else cut}"
 
     def fill(self, dataset: Dataset, entry: ImageEntry, kind: str) -> None:
         """Fill in patient, study, series, frame of reference and equipment of one file (``kind`` cxr or seg)."""

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from drrx.errors import CaseRefused, DrrxError
-from drrx.nodule.place import Candidates, grow, lens_area, make_lung_map, overlaps_another, survey
+from drrx.nodule.labels import grow
+from drrx.nodule.lung_map import make_lung_map
+from drrx.nodule.place import Candidates
 from drrx.nodule.sample import render_nodule, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
+from drrx.nodule.surroundings import lens_area, overlaps_another, survey
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import Nodule
 from drrx.volume import Volume

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.nodule.composite import composite
+from drrx.nodule.labels import IS_VESSEL
 from drrx.nodule.model import Draft
-from drrx.nodule.place import IS_VESSEL
 from drrx.nodule.shape import RenderedShape
 from drrx.records.anatomy import Label
 from drrx.records.nodule import NoduleMeasures, NodulePatch, Triple
@@ -77,6 +77,12 @@ def requested_delta_hu(rendered: RenderedShape, draft: Draft, hu_lung: float) ->
     return float((after - lung).sum(dtype=np.float64))
 
 
+def peak_log_signal(patch: NodulePatch) -> float:
+    """Return the largest change of -ln(I) straight through from front to back, with 0.0205 per mm of water."""
+    path = float(patch.delta_hu.sum(axis=1, dtype=np.float64).max()) * patch.grid.spacing_mm[1]
+    return path / 1000 * MU_WATER_PER_MM
+
+
 def measure_nodule(
     patch: NodulePatch, rendered: RenderedShape, draft: Draft, hu_lung: float, depth_mm: float,
     labels: NDArray[np.uint8], grown_lung: NDArray[np.bool_],
@@ -95,7 +101,7 @@ def measure_nodule(
         solid_core_diameter_mm=float((6 * _dense_mm3(rendered, draft) / pi) ** (1 / 3)), hu_lung_local=hu_lung,
         hu_mean_inserted=float((share * patch.hu_after).sum(dtype=np.float64)) / total,
         delta_hu_ratio=float(delta.sum(dtype=np.float64)) / requested_delta_hu(rendered, draft, hu_lung),
-        peak_log_signal=float(delta.sum(axis=1, dtype=np.float64).max()) / 1000 * spacing * MU_WATER_PER_MM,
+        peak_log_signal=peak_log_signal(patch),
         pleura_distance_mm=depth_mm,
         airway_fraction=float(share[labels == Label.AIRWAY].sum()) / total,
         vessel_fraction=float(share[IS_VESSEL[labels]].sum()) / total,

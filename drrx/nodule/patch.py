@@ -11,6 +11,7 @@ from drrx.records.nodule import NodulePatch
 from drrx.volume import Volume
 
 Grid = NDArray[np.float32]
+Window = tuple[slice, ...]
 
 
 def grid_affine(center_world_mm: NDArray, center_index: NDArray, spacing_mm: float) -> NDArray[np.float64]:
@@ -59,14 +60,21 @@ def insert_nodules(ct: Volume, patches: Sequence[NodulePatch]) -> Volume:
     """
     values = ct.values.astype(np.float32)
     for patch in patches:
-        axes = axis_coordinates(ct, patch.occupancy.shape, patch.world_from_index)
-        steps = np.array(patch.grid.spacing_mm) / ct.spacing_mm
-        weights = [_overlaps(n, a, step) for n, a, step in zip(ct.shape, axes, steps, strict=True)]
-        used = [np.flatnonzero(w.any(axis=1)) for w in weights]
-        if any(len(u) == 0 for u in used):
-            continue
-        window = tuple(slice(u[0], u[-1] + 1) for u in used)
-        z, y, x = (w[s] for w, s in zip(weights, window, strict=True))
-        added = np.einsum("zi,ijk,yj,xk->zyx", z, patch.delta_hu, y, x, optimize=True)
-        values[window] += added.astype(np.float32)
+        if added := add_to_grid(ct, patch):
+            window, hu = added
+            values[window] += hu
     return ct.with_values(np.clip(np.rint(values), -32768, 32767).astype(np.int16))
+
+
+def add_to_grid(ct: Volume, patch: NodulePatch) -> tuple[Window, Grid] | None:
+    """Return the voxels of the CT that a patch reaches and the HU it adds to each, or ``None`` beside the CT."""
+    axes = axis_coordinates(ct, patch.occupancy.shape, patch.world_from_index)
+    steps = np.array(patch.grid.spacing_mm) / ct.spacing_mm
+    weights = [_overlaps(n, a, step) for n, a, step in zip(ct.shape, axes, steps, strict=True)]
+    used = [np.flatnonzero(w.any(axis=1)) for w in weights]
+    if any(len(u) == 0 for u in used):
+        return None
+    window = tuple(slice(u[0], u[-1] + 1) for u in used)
+    z, y, x = (w[s] for w, s in zip(weights, window, strict=True))
+    added = np.einsum("zi,ijk,yj,xk->zyx", z, patch.delta_hu, y, x, optimize=True)
+    return window, added.astype(np.float32)

@@ -5,19 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.nodule.labels import IS_LUNG, IS_VESSEL, Boolean, grow, sample_labels
-from drrx.nodule.lung_map import LungMap, make_lung_map
+from drrx.nodule.labels import Boolean
+from drrx.nodule.lung_map import LungMap
 from drrx.nodule.regions import LobeWeights, make_regions
-from drrx.nodule.surroundings import lens_area, overlaps_another, survey
 from drrx.nodule.zones import ZONES
 from drrx.records.anatomy import Label
-from drrx.records.nodule import Attachment
-
-# Until site.py, sample.py and measure.py name their new homes.
-__all__ = [
-    "IS_LUNG", "IS_VESSEL", "Candidates", "LungMap", "find_allowed", "grow", "lens_area", "make_lung_map",
-    "overlaps_another", "sample_labels", "survey",
-]  # fmt: skip
+from drrx.records.nodule import Attachment, Zone
 
 
 class Candidates:
@@ -35,7 +28,7 @@ class Candidates:
         radius_mm: float,
         attachment: Attachment,
         lobe_weights: LobeWeights = "malignant",
-        zone_weights: Mapping[str, float] | None = None,
+        zone_weights: Mapping[Zone, float] | None = None,
         outer_share: float | None = None,
     ) -> None:
         self._lungs = lungs
@@ -53,11 +46,6 @@ class Candidates:
             z, _, x = np.unravel_index(self._flat, allowed.shape)
             weight *= table[lungs.zones.zones[z, x]]
         self._cumulative = np.cumsum(weight)
-
-    @property
-    def by_lobe(self) -> bool:
-        """Until site.py asks ``is_empty``."""
-        return not self.is_empty
 
     def __len__(self) -> int:
         """Return the number of voxels, whatever their weight."""

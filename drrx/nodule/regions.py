@@ -55,8 +55,8 @@ def split_lung(lung: Boolean, medial_is_last: bool) -> NDArray[np.int8]:
     if not len(slices):
         return regions
     height = (np.arange(lung.shape[0]) - slices[0]) / max(1, slices[-1] - slices[0])
-    depth = _relative(lung.any(axis=2))[:, :, None]
-    across = _relative(lung.any(axis=1))[:, None, :]
+    depth = _relative(np.asarray(lung.any(axis=2)))[:, :, None]
+    across = _relative(np.asarray(lung.any(axis=1)))[:, None, :]
     medial = across > 0.5 if medial_is_last else across < 0.5
     middle = np.where(depth < 1 / 3, VENTRAL, np.where(depth > 2 / 3, DORSAL, np.where(medial, HILAR, LATERAL)))
     whole = np.where(height > 0.75, APICAL, np.where(height < 0.25, BASAL, -1))[:, None, None]

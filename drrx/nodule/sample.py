@@ -9,14 +9,15 @@ import numpy as np
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets, composite
 from drrx.nodule.form import DrawnForm
+from drrx.nodule.lung_map import make_lung_map
 from drrx.nodule.patch import sample_ct
-from drrx.nodule.place import make_lung_map
 from drrx.nodule.psf import ScanBlur, find_scan_blur
+from drrx.nodule.rules import check_straight, refuse_place
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.nodule.site import Site, cut_at_pleura, refuse_place
+from drrx.nodule.site import Site, cut_at_pleura
 from drrx.records.anatomy import Anatomy
 from drrx.records.nodule import Nodule, NodulePatch, Triple
-from drrx.seeds import make_seed
+from drrx.seeds import make_rng, make_seed
 from drrx.volume import Volume
 
 Check = Callable[[NodulePatch, Sequence[NodulePatch]], str | None]
@@ -44,9 +45,9 @@ class NoduleSample:
 
 def sample_nodules(
     ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int,
-    known: Sequence[tuple[Triple, float]] = (), check: Check | None = None,
+    known: Sequence[tuple[Triple, float]] = (), check: Check = check_straight,
 ) -> NoduleSample:  # fmt: skip
-    """Draw ``settings.num_nodules`` nodules and place them in the lungs of a CT.
+    """Draw the nodules of one variant and place them in the lungs of a CT.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def sample_nodules(
     known
         Centre (LPS mm) and diameter (mm) of the real nodules of the CT, to stay away from.
     check
-        Gets a finished patch and those placed before it; returns why the place will not do, or ``None``.
+        Gets a finished patch and those placed before it; returns why the place will not do, or ``None``. Without the
+        views of the case a nodule has to show straight through from front to back.
 
     Raises
     ------
@@ -83,14 +85,20 @@ def sample_nodules(
     taken = [(np.array(center), diameter) for center, diameter in known]
     nodules: list[Nodule] = []
     patches: list[NodulePatch] = []
-    for number in range(1, settings.num_nodules + 1):
+    for number in range(1, draw_count(settings, seed) + 1):
         name = f"n{number}"
         site = Site(ct, anatomy, lungs, settings, make_seed(seed, name), blur.fwhm_mm)
-        nodule, patch = site.place(name, taken, lambda patch: check and check(patch, patches), rejections)
+        nodule, patch = site.place(name, taken, lambda patch: check(patch, patches), rejections)
         taken.append((np.array(nodule.center_world_mm), nodule.diameter_mm))
         nodules.append(nodule)
         patches.append(patch)
     return NoduleSample(tuple(nodules), tuple(patches), dict(sorted(rejections.items())), blur)
+
+
+def draw_count(settings: SampleNodulesSettings, seed: int) -> int:
+    """Return how many nodules a variant gets: as set, or evenly drawn up to ``num_nodules_max``."""
+    low, high = settings.num_nodules, max(settings.num_nodules, settings.num_nodules_max or 0)
+    return int(make_rng(make_seed(seed, "count")).integers(low, high + 1))
 
 
 def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:

@@ -1,7 +1,8 @@
 """Settings of the stage ``sample_nodules``; where the numbers come from is said in ``drrx/nodule/model.py``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from drrx.records.nodule import Zone
 from drrx.settings import Field, settings
 
 
@@ -14,6 +15,9 @@ class SampleNodulesSettings:
         default=0, ge=0, le=100, description="of how many of those, from the first, a sham is made: lung for nodule"
     )
     num_nodules: int = Field(default=1, ge=1, le=3, description="nodules in each variant")
+    num_nodules_max: int | None = Field(
+        default=None, ge=1, le=3, description="draw the number evenly from num_nodules to this; none = num_nodules"
+    )
     preset: Literal["cxr", "screening", "missed", "visible", "hidden"] = Field(
         default="cxr",
         description="cxr (6-30 mm), screening (4-30), missed (6-34); visible: solid in free lung; hidden: elsewhere",
@@ -27,8 +31,19 @@ class SampleNodulesSettings:
     margin: Literal["mix", "smooth", "lobulated", "spiculated"] = Field(
         default="mix", description="margin; mix = shares that depend on the diameter"
     )
-    lobe_weights: Literal["malignant", "uniform"] = Field(
-        default="malignant", description="malignant = upper lobes preferred, uniform = by lung volume"
+    lobe_weights: Literal["malignant", "uniform", "missed_ct"] = Field(
+        default="malignant",
+        description="malignant = upper lobes preferred, uniform = by volume, missed_ct = 12 regions (Miki 2020)",
+    )
+    zone_weights: dict[Zone, Annotated[float, Field(ge=0)]] = Field(
+        default={},
+        description="weights of apical, hilar, retrocardiac, subdiaphragm, free; left out is 0; {} = the preset's",
+    )
+    outer_share: float | None = Field(
+        default=0.85,
+        ge=0,
+        le=1,
+        description="share of nodules off the pleura in the outer two thirds of the lung; none = by volume",
     )
     solid_hu_mean: float = Field(
         default=20.0, ge=-100, le=200, description="mean of solid tissue, HU; 50-80 suits a contrast-enhanced CT"

@@ -4,20 +4,33 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.errors import CaseRefused
 from drrx.nodule.composite import composite
 from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, DrawnForm, Form, fit_volume, volume_factor
+from drrx.nodule.labels import sample_labels
+from drrx.nodule.lung_map import LungMap
 from drrx.nodule.measure import measure_nodule
 from drrx.nodule.model import Draft, diameter_range_mm, draw_nodule
 from drrx.nodule.patch import sample_ct
-from drrx.nodule.place import IS_LUNG, IS_VESSEL, Candidates, LungMap, grow, overlaps_another, sample_labels, survey
+from drrx.nodule.place import Candidates
+from drrx.nodule.presets import PRESETS
+from drrx.nodule.rules import (
+    Rejected,
+    check_cover,
+    check_distances,
+    check_insertion,
+    check_measures,
+    check_surroundings,
+    check_zones,
+    grow_lung,
+    refuse_place,
+)
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
+from drrx.nodule.surroundings import Ball
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import Attachment, Nodule, NodulePatch, Triple
 from drrx.seeds import make_rng, make_seed
@@ -26,29 +39,8 @@ from drrx.volume import Volume
 log = logging.getLogger(__name__)
 
 MIN_GLASS_HU = 100.0
-MIN_DELTA_HU_RATIO = 0.8
-MIN_PEAK_LOG_SIGNAL = 0.01
-MAX_OUTSIDE, MAX_AIRWAY, MAX_VESSEL, MAX_TISSUE = 0.05, 0.02, 0.15, 0.10
-PLEURA_MM = 1.0  # the lung mask is grown by this before parts of a nodule count as outside
-
-
-Taken = tuple[NDArray[np.float64], float]  # centre LPS mm, diameter mm
 Check = Callable[[NodulePatch], str | None]
 Found = tuple[Nodule, NodulePatch]
-
-
-class Rejected(Exception):
-    """A place that does not fit; the message is the reason that is counted."""
-
-
-def refuse_place(found: str, rejections: Counter[str]) -> CaseRefused:
-    """Return the error that says how many places were rejected, and why."""
-    counts = ", ".join(f"{reason} {count}" for reason, count in rejections.most_common())
-    return CaseRefused(
-        "NO_PLACE", where="sample_nodules", found=found + (f" ({counts})" if counts else ""),
-        needed="a place in aerated lung for every nodule",
-        hint="Ask for fewer or smaller nodules, raise max_attempts, or look at the case's anatomy figure.",
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +66,7 @@ class Site:
         draft = draw_nodule(make_rng(make_seed(seed, "shape")), settings, low, high)
         self.rng = make_rng(make_seed(seed, "place"))
         self.attachment = self._draw_attachment()
+        self.zone_weights = settings.zone_weights or PRESETS[settings.preset].zone_weights
         self.psf = psf_fwhm_mm
         self.grid_spacing_mm = find_grid_spacing_mm(draft.diameter_mm, settings.grid_spacing_mm)
         form, self.rendered = fit_volume(draft.form, draft.diameter_mm, self._render, VOLUME_TOLERANCE)
@@ -88,7 +81,7 @@ class Site:
     def _render(self, form: Form) -> RenderedShape:
         return form.render(self.grid_spacing_mm, self.psf)
 
-    def place(self, name: str, taken: Sequence[Taken], check: Check, rejections: Counter[str]) -> Found:
+    def place(self, name: str, taken: Sequence[Ball], check: Check, rejections: Counter[str]) -> Found:
         """Try places until one passes every check.
 
         ``taken`` holds centre (LPS mm) and diameter (mm) of what is there already; ``check`` looks at the finished
@@ -114,35 +107,27 @@ class Site:
 
     def _candidates(self, rejections: Counter[str]) -> Candidates:
         """Return the places that are deep enough; without any, an attachment is given up first."""
-        radius, weights = self.draft.diameter_mm / 2, self.settings.lobe_weights
-        found = Candidates(self.lungs, radius, self.attachment, weights)
-        if not found.by_lobe and self.attachment != "isolated":
+        found = self._find_candidates()
+        if found.is_empty and self.attachment != "isolated":
             rejections[f"no_room_{self.attachment}"] += 1
             self.attachment = "isolated"
-            found = Candidates(self.lungs, radius, self.attachment, weights)
-        if not found.by_lobe:
-            rejections["no_room_in_lung"] += 1
+            found = self._find_candidates()
+        if found.is_empty:
+            rejections["no_room_in_zones" if len(found) else "no_room_in_lung"] += 1
             raise refuse_place(f"no room for a nodule of {self.draft.diameter_mm:.1f} mm", rejections)
         return found
 
-    def _check_place(self, center: NDArray[np.float64], taken: Sequence[Taken]) -> float:
-        """Reject on what the CT shows around a place; return the local lung in HU."""
+    def _find_candidates(self) -> Candidates:
         settings, radius = self.settings, self.draft.diameter_mm / 2
-        z, ends = center[2], self.ct.to_world(np.array([[0, 0, 0], [self.ct.shape[0] - 1, 0, 0]]))[:, 2]
-        if min(z - ends.min(), ends.max() - z) < max(settings.edge_margin_mm, radius + 2):
-            raise Rejected("near_first_or_last_slice")
-        if overlaps_another(center, self.draft.diameter_mm, taken):
-            raise Rejected("near_another_nodule")
-        around = survey(self.ct, self.labels, center, radius)
-        if around is None:
-            raise Rejected("no_lung_around")
-        if around.touches_outside:
-            raise Rejected("near_edge_of_field_of_view")
-        if around.hu_shell_mean > -500:
-            raise Rejected("dense_tissue_around")
-        if not settings.lung_hu_min <= around.hu_lung_local <= settings.lung_hu_max:
-            raise Rejected("local_lung_hu")
-        return around.hu_lung_local
+        return Candidates(
+            self.lungs, radius, self.attachment, settings.lobe_weights, self.zone_weights, settings.outer_share
+        )
+
+    def _check_place(self, center: NDArray[np.float64], taken: Sequence[Ball]) -> float:
+        """Reject on what the CT shows around a place; return the local lung in HU."""
+        settings, diameter = self.settings, self.draft.diameter_mm
+        check_distances(self.ct, center, diameter, taken, settings.edge_margin_mm)
+        return check_surroundings(self.ct, self.labels, center, diameter / 2, self.attachment, settings)
 
     def _settle(self, spot: Spot) -> tuple[Draft, RenderedShape]:
         """Fit the nodule to the place: its HU to the lung around, its body to the pleura."""
@@ -169,17 +154,8 @@ class Site:
         """Reject on what the nodule would cover."""
         affine = rendered.place(spot.center_mm)
         labels = sample_labels(self.labels, rendered.occupancy.shape, affine)
-        total = float(rendered.occupancy.sum())
-        if rendered.occupancy[~grow_lung(labels, rendered.spacing_mm)].sum() > MAX_OUTSIDE * total:
-            raise Rejected("outside_lung")
-        if rendered.occupancy[labels == Label.AIRWAY].sum() > MAX_AIRWAY * total:
-            raise Rejected("in_airway")
-        vessel = rendered.occupancy[IS_VESSEL[labels]].sum() / total
-        if vessel > MAX_VESSEL and self.attachment != "juxtavascular":
-            raise Rejected("in_vessel")
         before = sample_ct(self.ct, rendered.occupancy.shape, affine)
-        if self.attachment == "isolated" and rendered.occupancy[before > -300].sum() > MAX_TISSUE * total:
-            raise Rejected("in_dense_tissue")
+        check_cover(rendered.occupancy, labels, before, rendered.spacing_mm, self.attachment)
 
     def _complete(self, spot: Spot, draft: Draft, rendered: RenderedShape) -> tuple[Draft, RenderedShape]:
         """Draw the strands to pleura and vessels, and render all that has no part in the volume."""
@@ -202,13 +178,11 @@ class Site:
         labels = sample_labels(self.labels, patch.occupancy.shape, patch.world_from_index)
         grown = grow_lung(labels, rendered.spacing_mm)
         measures = measure_nodule(patch, rendered, draft, spot.hu_lung, spot.depth_mm, labels, grown)
+        measures = replace(measures, zone_fractions=self.lungs.zones.fractions(patch))
         tolerance = CUT_TOLERANCE if self.attachment == "juxtapleural" else VOLUME_TOLERANCE
-        if abs(measures.volume_mm3 / (pi / 6 * draft.diameter_mm**3) - 1) > tolerance:
-            raise Rejected("volume_error")
-        if measures.delta_hu_ratio < MIN_DELTA_HU_RATIO:
-            raise Rejected("too_little_hu_added")
-        if measures.peak_log_signal < MIN_PEAK_LOG_SIGNAL:
-            raise Rejected("invisible")
+        check_measures(measures, draft.diameter_mm, tolerance)
+        check_zones(measures.zone_fractions, self.zone_weights)
+        check_insertion(self.ct, patch)
         x, y, z = (float(value) for value in spot.center_mm)
         targets, form = draft.targets, draft.form
         return Nodule(
@@ -216,7 +190,7 @@ class Site:
             preset=self.settings.preset, kind=draft.kind, margin=draft.margin, attachment=self.attachment,
             center_world_mm=(x, y, z), diameter_mm=draft.diameter_mm, shape=form.shape, transplant=form.transplant,
             hu_body=targets.body, hu_inclusion=targets.inclusion, hu_halo=targets.halo, hu_cavity=targets.cavity,
-            zone="free", psf_fwhm_mm=self.psf, grid_spacing_mm=rendered.spacing_mm,
+            zone=self.lungs.zones.zone_at(spot.center_mm), psf_fwhm_mm=self.psf, grid_spacing_mm=rendered.spacing_mm,
             lobe_approx=spot.lobe.name.lower(), num_attempts=spot.attempt, measures=measures,
         )  # fmt: skip
 
@@ -226,8 +200,3 @@ def cut_at_pleura(rendered: RenderedShape, labels: Volume, center_mm: NDArray) -
     near = sample_labels(labels, rendered.occupancy.shape, rendered.place(center_mm))
     lung = grow_lung(near, rendered.spacing_mm).astype(np.float32)
     return rendered.map(lambda values: values * lung)
-
-
-def grow_lung(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.bool_]:
-    """Return the lung in a label map on a cube grid, grown by 1 mm."""
-    return grow(IS_LUNG[labels], PLEURA_MM, (spacing_mm,) * 3)

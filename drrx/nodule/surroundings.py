@@ -37,11 +37,6 @@ class Surroundings:
     clearance_mm: float
     field_mm: float
 
-    @property
-    def touches_outside(self) -> bool:
-        """Until site.py asks ``field_mm``."""
-        return self.field_mm <= 3
-
 
 def survey(ct: Volume, labels: Volume, center_mm: NDArray, radius_mm: float) -> Surroundings | None:
     """Look at the CT up to 10 mm around a ball; ``None`` without lung there."""

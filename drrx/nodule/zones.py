@@ -23,11 +23,11 @@ ZONES: tuple[Zone, ...] = get_args(Zone)
 APICAL_SHARE = 0.12  # of the height of a lung: what lies behind clavicle and first rib
 MEDIASTINUM_MM = 40.0  # path through heart and mediastinum that hides
 BELLY_MM = 20.0  # path through liver, stomach, spleen that hides
-HILUM_HALF_HEIGHT_MM = 35.0
-HILUM_WIDTH_MM = 35.0  # beyond the border of the mediastinum
+HILUM_HALF_HEIGHT_MM = 30.0
+HILUM_WIDTH_MM = 30.0  # beyond the border of the mediastinum
 # The main bronchi have parted where the airways are this wide; the hila lie a little below.
 BIFURCATION_MM = 35.0
-HILUM_BELOW_MM = 15.0
+HILUM_BELOW_MM = 20.0
 HILUM_SHARE = 0.55  # of the height of the lungs, where no airways were found
 
 
@@ -56,7 +56,7 @@ class ZoneMap:
         }  # fmt: skip
         zones = np.full(hidden.shape, ZONES.index("free"), np.uint8)
         for name, holds in reversed(conditions.items()):
-            zones[holds] = ZONES.index(name)  # type: ignore[arg-type]
+            zones[holds] = ZONES.index(name)
         return zones
 
     @cached_property

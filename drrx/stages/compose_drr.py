@@ -21,7 +21,7 @@ from drrx.radiograph.beam import Beam
 from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.nodule import NodulePatch, patches_from_arrays
-from drrx.records.variant import TWIN
+from drrx.records.variant import REMOVED, TWIN
 from drrx.seeds import make_rng, make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
@@ -72,10 +72,13 @@ def _compose_view(job: CaseJob, name: str, settings: ComposeDrrSettings) -> list
     products: list[Path] = []
     for variant in job.folder.read_variants():
         image, facts, paths = (job.folder.image(variant, name, file) for file in ("drr.png", "drr.json", "paths.npz"))
-        added = project_patches(_read_patches(job, variant), view)
-        write_image(image, film.develop(beam.attenuate(*add_lengths(bases, added))))
+        added = project_patches(_read_patches(job, variant), view, must_show=variant != REMOVED)
+        # Real nodules are in the CT already: there the image is what is left without them.
+        without = take_lengths(bases, added) if variant == REMOVED else bases
+        shown = without if variant == REMOVED else add_lengths(bases, added)
+        write_image(image, film.develop(beam.attenuate(*shown)))
         write_json(facts, record)
-        shadows = [cast_shadow(lengths, bases, beam, film.exposure.scatter) for lengths in added]
+        shadows = [cast_shadow(lengths, without, beam, film.exposure.scatter) for lengths in added]
         write_arrays(paths, shadows_to_arrays(shadows), compress=True)
         products += [image, facts, paths]
     return products
@@ -85,15 +88,15 @@ def _read_patches(job: CaseJob, variant: str) -> tuple[NodulePatch, ...]:
     return () if variant == TWIN else patches_from_arrays(read_arrays(job.folder.patches(variant)))
 
 
-def project_patches(patches: Sequence[NodulePatch], view: View) -> list[AddedLengths]:
+def project_patches(patches: Sequence[NodulePatch], view: View, must_show: bool = True) -> list[AddedLengths]:
     """Project nodule patches alone, each on the part of the detector it covers.
 
     Raises
     ------
     CaseRefused
-        ``NODULE_OUTSIDE``: no ray of the view meets a patch.
+        ``NODULE_OUTSIDE``: no ray of the view meets a patch; without ``must_show`` it adds nothing in one pixel.
     """
-    windows = [_find_window(patch, view) for patch in patches]
+    windows = [_find_window(patch, view, must_show) for patch in patches]
     jobs = []
     for patch, window in zip(patches, windows, strict=True):
         before, after = make_bases(patch.hu_before), make_bases(patch.hu_after)
@@ -104,8 +107,10 @@ def project_patches(patches: Sequence[NodulePatch], view: View) -> list[AddedLen
     return [AddedLengths(windows[i], *maps[3 * i : 3 * i + 3]) for i in range(len(patches))]
 
 
-def _find_window(patch: NodulePatch, view: View) -> Window:
+def _find_window(patch: NodulePatch, view: View, must_show: bool) -> Window:
     window = find_window(patch.grid, view)
+    if window is None and not must_show:
+        return slice(0, 1), slice(0, 1)
     if window is None:
         raise CaseRefused(
             "NODULE_OUTSIDE", where=f"view {view.name}", found="a nodule beside the detector",
@@ -120,6 +125,16 @@ def add_lengths(bases: Bases, added: Sequence[AddedLengths]) -> Bases:
     for lengths in added:
         water_mm[lengths.window] += lengths.water_mm
         bone_mm[lengths.window] += lengths.bone_mm
+    return water_mm, bone_mm
+
+
+def take_lengths(bases: Bases, added: Sequence[AddedLengths]) -> Bases:
+    """Return the bases of the CT without nodules that are in it; where these add nothing every bit stays as it is."""
+    water_mm, bone_mm = (base.copy() for base in bases)
+    for lengths in added:
+        # Rounding must not leave less than nothing of a basis that a ray meets in the nodule only.
+        water_mm[lengths.window] = np.maximum(water_mm[lengths.window] - lengths.water_mm, 0)
+        bone_mm[lengths.window] = np.maximum(bone_mm[lengths.window] - lengths.bone_mm, 0)
     return water_mm, bone_mm
 
 

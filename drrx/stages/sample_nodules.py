@@ -9,13 +9,14 @@ from drrx.geometry import ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.nifti import read_volume
+from drrx.nodule.known import KnownNodule, find_known_nodules
 from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.sham import make_sham
 from drrx.projector.settings import ProjectCtSettings
 from drrx.records.anatomy import Anatomy
 from drrx.records.nodule import Nodule, NodulePatch, patches_to_arrays
-from drrx.records.variant import make_variant_names
+from drrx.records.variant import REMOVED, make_variant_names
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
@@ -26,23 +27,38 @@ from drrx.volume import Volume
 
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``variants.json``, and ``nodules.json`` and ``nodules.npz`` of every variant but the twin."""
+    """Write ``variants.json``, and ``nodules.json`` and ``nodules.npz`` of every variant but the twin.
+
+    Those of ``removed`` hold the real nodules of the CT, where annotations tell of any.
+    """
     folder = job.folder
     ct = read_volume(folder.ct)
     anatomy = Anatomy(read_volume(folder.anatomy), read_json(folder.anatomy_qc))
     settings = make_settings(SampleNodulesSettings, job.settings, "sample_nodules")
     num_variants, num_shams = job.settings["variants"], job.settings["shams"]
-    check = make_view_check(job, ct)
+    known = read_known(folder, ct, anatomy)
+    taken = [(each.nodule.center_world_mm, each.nodule.diameter_mm) for each in known]
+    check = make_view_check(job, ct, [each.patch for each in known])
     products: list[Path] = []
     for number in range(1, num_variants + 1):
         seed = make_seed(job.seed, job.row.case, "sample_nodules", f"v{number}")
-        sample = sample_nodules(ct, anatomy, settings, seed, check=check)
+        sample = sample_nodules(ct, anatomy, settings, seed, taken, check)
         facts = {"seed": seed, "rejections": sample.rejections, "blur": sample.blur.to_json()}
         products += write_variant(folder, f"v{number}", sample.nodules, sample.patches, facts)
         if number <= num_shams:
             products += write_sham(folder, f"s{number}", sample, {"seed": seed, "sham_of": f"v{number}"})
-    write_json(folder.variants_file, {"variants": make_variant_names(num_variants, num_shams, has_known=False)})
+    if known:
+        donors = {each.nodule.nodule_id: each.donor_shift_mm for each in known}
+        nodules, patches = [each.nodule for each in known], [each.patch for each in known]
+        products += write_variant(folder, REMOVED, nodules, patches, {"donor_shift_mm": donors})
+    write_json(folder.variants_file, {"variants": make_variant_names(num_variants, num_shams, bool(known))})
     return [*products, folder.variants_file]
+
+
+def read_known(folder: CaseFolder, ct: Volume, anatomy: Anatomy) -> tuple[KnownNodule, ...]:
+    """Return the real nodules that the annotations of the cohort table tell of; none without."""
+    told = read_json(folder.case_record)["source"].get("num_known_nodules", 0)
+    return find_known_nodules(ct, read_volume(folder.known_nodules), anatomy) if told else ()
 
 
 def make_view_check(job: CaseJob, ct: Volume, known: Sequence[NodulePatch] = ()) -> ViewCheck:

@@ -1,0 +1,1 @@
+"""``index.html``: the data set for people, in a browser, without a server."""

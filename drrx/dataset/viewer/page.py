@@ -1,0 +1,94 @@
+"""One HTML file: styles, program and data inside, pictures beside it; nothing comes from anywhere else."""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files as package_files
+from string import Template
+from typing import Any
+
+import drrx
+from drrx.dataset.entries import CaseOutcome
+from drrx.dataset.viewer.data import to_script
+
+PROGRAM = ("data.js", "state.js", "filters.js", "grid.js", "panels.js", "facts.js", "detail.js", "main.js")
+KNOWN = {
+    "annotations.json": "COCO: boxes, masks, all numbers", "images": "restored radiographs (CXR), 16-bit PNG",
+    "drr": "the same before restoration", "masks": "visual mask of each nodule, 8-bit PNG",
+    "nodules.csv": "one row per nodule and image", "images.csv": "one row per image",
+    "contact_sheet.png": "overview as one picture", "manifest.json": "settings, seed, size and checksum of every file",
+    "previews": "small pictures of this page", "index.html": "this page",
+}  # fmt: skip
+
+
+def make_page(cases: Sequence[CaseOutcome], data: Mapping[str, Any], files: Sequence[str]) -> str:
+    """Return the HTML.
+
+    Parameters
+    ----------
+    cases
+        What became of every case.
+    data
+        From ``make_data``.
+    files
+        Names of all files of the data set, relative to it; the manifest is added.
+    """
+    style = _read("viewer.css")
+    program = "\n".join(_read(name) for name in PROGRAM)
+    names = [*files, "manifest.json"]
+    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    return Template(_read("page.html")).substitute(
+        version=escape(drrx.__version__), totals=_count_all(cases, data), style=style, program=program,
+        data=to_script({**data, "folders": folders}), style_hash=_hash(style), program_hash=_hash(program), case_counts=_count_cases(cases),
+        case_rows="".join(map(_make_case_row, cases)), file_rows=_make_file_rows(names, folders),
+    )  # fmt: skip
+
+
+def _read(name: str) -> str:
+    return (package_files("drrx.dataset.viewer") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return the hash by which the page's security policy knows its own program and styles, and no others."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _count_all(cases: Sequence[CaseOutcome], data: Mapping[str, Any]) -> str:
+    images, nodules = data["images"]["rows"], data["nodules"]["rows"]
+    visible = sum(dict(zip(data["nodules"]["columns"], row, strict=True))["class"] >= 2 for row in nodules)
+    return f"{len(cases)} cases, {len(images)} images, {len(nodules)} annotated nodules, {visible} of them visible"
+
+
+def _count_cases(cases: Sequence[CaseOutcome]) -> str:
+    statuses = Counter(case.status for case in cases)
+    codes = Counter(case.code for case in cases if case.status == "refused")
+    told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none"
+    why = ", ".join(f"{escape(code)} {count}" for code, count in codes.most_common())
+    return f"{len(cases)} cases: {told}" + (f" ({why})" if why else "")
+
+
+def _make_case_row(case: CaseOutcome) -> str:
+    why = ": ".join(filter(None, (case.code, case.detail))) or "; ".join(case.corrections)
+    rejected = ", ".join(f"{reason} {count}" for reason, count in sorted(case.rejections.items()))
+    link = escape(case.case)
+    if case.status != "refused":
+        link = f'<a href="#case={link}">{link}</a>'
+    status = f'<td><span class="status {case.status}">{case.status}</span></td>'
+    return (
+        f'<tr><th scope="row">{link}</th><td>{escape(case.cohort)}</td>{status}'
+        f"<td>{escape(why)}</td><td>{escape(case.hint)}</td><td>{escape(rejected)}</td></tr>\n"
+    )
+
+
+def _make_file_rows(names: Sequence[str], folders: Sequence[str]) -> str:
+    """Return a row per file, and one per folder with the number of files in it."""
+    counts = Counter(name.partition("/")[0] for name in names)
+    rows = []
+    for name in sorted(counts, key=lambda name: (name in folders, name)):
+        label = f"{name}/" if name in folders else name
+        count = f"{counts[name]} files" if name in folders else ""
+        link = f'<a href="{escape(label)}">{escape(label)}</a>'
+        rows.append(f'<tr><th scope="row">{link}</th><td>{KNOWN.get(name, "")}</td><td>{count}</td></tr>\n')
+    return "".join(rows)

@@ -27,8 +27,8 @@ def make_nodule(center=(30.0, 20.0, -40.0), diameter=24.0, kind="solid"):
     measures = NoduleMeasures(
         centroid_world_mm=center, volume_mm3=7000.0, axes_mm=(24.0, 24.0, 24.0), axes_world=IDENTITY,
         long_axis_axial_mm=24.0, short_axis_axial_mm=24.0, solid_core_diameter_mm=24.0, hu_lung_local=-860.0,
-        hu_mean_inserted=0.0, delta_hu_ratio=1.0, peak_log_signal=0.4, pleura_distance_mm=20.0, airway_fraction=0.0, vessel_fraction=0.0,
-        outside_lung_fraction=0.0, zone_fractions={"free": 1.0},
+        hu_mean_inserted=0.0, delta_hu_ratio=1.0, peak_log_signal=0.4, pleura_distance_mm=20.0,
+        airway_fraction=0.0, vessel_fraction=0.0, outside_lung_fraction=0.0, zone_fractions={"free": 1.0},
     )  # fmt: skip
     shape = NoduleShape(diameter / 2, (1.0, 1.0, 1.0), IDENTITY, (), 0.0)
     return Nodule(

@@ -13,17 +13,26 @@ from pycocotools.coco import COCO
 
 from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.settings import AnnotateCxrSettings
+from drrx.annotate.shadow import shadows_to_arrays
 from drrx.dataset.collect import collect_dataset
-from drrx.dataset.entries import without_folders
-from drrx.dataset.settings import CollectDatasetSettings
+from drrx.dataset.read import without_folders
+from drrx.dataset.settings import DEFAULT_SHARES, CollectDatasetSettings
+from drrx.dataset.splits import choose_split
+from drrx.errors import DrrxError
 from drrx.geometry import Pose
+from drrx.io.arrays import write_arrays
+from drrx.io.cohort import CohortRow
 from drrx.io.files import sha256_file, write_json
 from drrx.io.image import write_image
 from drrx.records.case import CaseRecord, Correction
 from tests.test_annotate import VIEW, make_nodule, make_pair, make_shadow
 
-COHORT = [("c1", "phantoms"), ("c2", "phantoms"), ("bad", "hospital"), ("late", "hospital")]
-VARIANTS = ("twin", "v1", "v2")
+PATIENTS = {"c1": "p1", "c2": "p1", "bad": "p2", "late": "p3"}
+COHORT = [
+    CohortRow(case=case, path="phantom:1", cohort=cohort, extra={"patient": PATIENTS[case], "licence": "CC0"})
+    for case, cohort in (("c1", "phantoms"), ("c2", "phantoms"), ("bad", "hospital"), ("late", "hospital"))
+]
+VARIANTS = ("twin", "v1", "v2", "s1")
 SETTINGS = CollectDatasetSettings(preview_px=96)
 
 
@@ -42,18 +51,24 @@ def write_case(results: Path, case: str) -> None:
     )
     write_json(folder / "variants.json", {"variants": VARIANTS})
     for number, variant in enumerate(VARIANTS):
-        nodule = make_nodule(
-            (30.0 - 50 * number, 20.0, -40.0 + 30 * number), kind="calcified" if number == 2 else "solid"
-        )
-        pair = make_pair(make_shadow(nodule), seed=7)
-        image = folder / variant / "pa"
-        write_image(image / "drr.png", pair.twin if variant == "twin" else pair.positive)
-        write_image(image / "cxr.png", pair.twin if variant == "twin" else pair.positive)
-        if variant != "twin":
-            names = (case, variant, "pa")
-            findings = [Finding(nodule, make_shadow(nodule), pair, pair)]
-            made = annotate_image(names, findings, VIEW, {}, AnnotateCxrSettings(), {})
-            write_json(image / "annotation.json", made.to_json())
+        write_variant(folder, variant, number)
+
+
+def write_variant(folder: Path, variant: str, number: int) -> None:
+    kind = "calcified" if variant == "v2" else "solid"
+    nodule = make_nodule((30.0 - 50 * number, 20.0, -40.0 + 30 * number), kind=kind)
+    shadow = make_shadow(nodule)
+    pair, is_positive = make_pair(shadow, seed=7), variant.startswith("v")
+    image = folder / variant / "pa"
+    for name in ("drr.png", "cxr.png"):
+        write_image(image / name, pair.positive if is_positive else pair.twin)
+    findings = [Finding(nodule, shadow, pair, pair)] if is_positive else []
+    made = annotate_image((folder.name, variant, "pa"), findings, VIEW, {}, AnnotateCxrSettings(), {})
+    write_json(image / "annotation.json", made.to_json())
+    write_arrays(image / "paths.npz", shadows_to_arrays([shadow] if is_positive else []))
+    if variant != "twin":
+        rejections = {"airway": number, "edge": 1}
+        write_json(folder / variant / "nodules.json", {"rejections": rejections, "nodules": [nodule.to_json()]})
 
 
 def write_run(results: Path) -> None:
@@ -92,7 +107,7 @@ def coco(run):
 
 
 def test_coco_tools_load_it(coco):
-    assert len(coco.getImgIds()) == 6
+    assert len(coco.getImgIds()) == 8
     assert len(coco.getAnnIds()) == 4
     assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["nodule", "calcified nodule"]
     assert sorted(a["category_id"] for a in coco.loadAnns(coco.getAnnIds())) == [1, 1, 2, 2]
@@ -115,23 +130,24 @@ def test_decoded_masks_fit_their_boxes_and_files(run, coco):
         assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (x, y, x + w, y + h)
         assert mask.sum() == annotation["area"]
         assert coco_mask.area(coco.annToRLE(annotation)) == annotation["area"]
-        file = np.asarray(Image.open(run[0] / "dataset" / annotation["mask_file_name"]))
+        image = coco.loadImgs([annotation["image_id"]])[0]
+        name = f"masks/{image['image_id']}_{annotation['nodule']['nodule_id']}.png"
+        file = np.asarray(Image.open(run[0] / "dataset" / name))
         np.testing.assert_array_equal(file, mask * 255)
         assert annotation["iscrowd"] == 0
 
 
-def test_twins_are_linked_and_have_no_annotations(coco):
+def test_images_are_linked_to_their_twin_and_only_positives_have_annotations(coco):
     images = {image["image_id"]: image for image in coco.loadImgs(coco.getImgIds())}
     for image in images.values():
         annotations = coco.getAnnIds(imgIds=[image["id"]])
+        assert len(annotations) == (image["role"] == "positive")
         if image["role"] == "twin":
-            assert annotations == []
             assert image["twin_id"] is None
         else:
             twin = coco.loadImgs([image["twin_id"]])[0]
             assert twin["pair_id"] == image["pair_id"] == f"{image['case']}_{image['view']}"
             assert twin["role"] == "twin"
-            assert len(annotations) == 1
 
 
 def test_images_are_whole_16_bit_copies(run, coco):
@@ -145,20 +161,62 @@ def test_images_are_whole_16_bit_copies(run, coco):
             assert file.read_bytes() == source.read_bytes()
 
 
+def read_table(path: Path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_tables_have_a_row_each(run):
-    images = list(csv.DictReader((run[0] / "dataset" / "images.csv").open()))
-    nodules = list(csv.DictReader((run[0] / "dataset" / "nodules.csv").open()))
-    assert [row["role"] for row in images] == ["twin", "positive", "positive"] * 2
-    assert [row["num_nodules"] for row in images] == ["0", "1", "1"] * 2
+    folder = run[0] / "dataset"
+    images, nodules = read_table(folder / "images.csv"), read_table(folder / "nodules.csv")
+    assert [row["role"] for row in images] == ["twin", "positive", "positive", "sham"] * 2
+    assert [row["num_nodules"] for row in images] == ["0", "1", "1", "0"] * 2
+    assert {row["licence"] for row in images} == {"CC0"}
     assert [row["class"] for row in nodules] == ["nodule", "calcified nodule"] * 2
-    assert all(value != "" for row in nodules for value in row.values())
+    unknown = {"contrast_total", "index_z", "index_y", "index_x"}
+    assert all((value == "") == (key in unknown) for row in nodules for key, value in row.items())
+
+
+def test_records_are_whole(run):
+    folder = run[0] / "dataset"
+    lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    assert [line["image_id"] for line in lines] == [row["image_id"] for row in read_table(folder / "images.csv")]
+    for line in lines:
+        source = run[0] / "cases" / line["case"] / line["variant"] / line["view"] / "annotation.json"
+        assert json.loads(source.read_text()).items() <= line.items()
+        assert line["patient"] == "p1"
+
+
+def test_a_patient_is_in_one_split_for_good(run):
+    rows = read_table(run[0] / "dataset" / "images.csv")
+    (split,) = {row["split"] for row in rows}
+    assert split == choose_split("p1", DEFAULT_SHARES)
+    assert {row["split"] for row in read_table(run[0] / "dataset" / "nodules.csv")} == {split}
+
+
+def test_splits_have_their_shares_and_nothing_else_moves_a_patient():
+    patients = [f"patient {number}" for number in range(4000)]
+    shares = {"train": 0.7, "val": 0.1, "test": 0.2}
+    chosen = {patient: choose_split(patient, shares) for patient in patients}
+    for name, share in shares.items():
+        # Four standard deviations of a count of 4000 draws.
+        assert list(chosen.values()).count(name) / 4000 == pytest.approx(share, abs=4 * (0.25 / 4000) ** 0.5)
+    backwards = dict(reversed(shares.items()))
+    assert all(choose_split(patient, backwards) == split for patient, split in chosen.items())
+    assert {choose_split(patient, {"all": 1.0, "none": 0.0}) for patient in patients} == {"all"}
+
+
+@pytest.mark.parametrize("shares", [{}, {"train": 0.7}, {"train": 1.2, "val": -0.2}, {"../x": 1.0}])
+def test_shares_that_are_none_are_refused(tmp_path, shares):
+    with pytest.raises(DrrxError, match=r"collect_dataset\.split_shares: found .*shares that add up to 1"):
+        collect(tmp_path, settings=CollectDatasetSettings(split_shares=shares))
 
 
 def test_images_say_how_they_were_taken(run, coco):
-    rows = list(csv.DictReader((run[0] / "dataset" / "images.csv").open()))
+    rows = read_table(run[0] / "dataset" / "images.csv")
     images = coco.loadImgs(coco.getImgIds())
-    assert [row["tilt_deg"] for row in rows] == ["0"] * 3 + ["-1.25"] * 3
-    assert [image["pose"]["tilt_deg"] for image in images] == [0] * 3 + [-1.25] * 3
+    assert [row["tilt_deg"] for row in rows] == ["0"] * 4 + ["-1.25"] * 4
+    assert [image["pose"]["tilt_deg"] for image in images] == [0] * 4 + [-1.25] * 4
     assert {row["view_position"] for row in rows} == {image["view_position"] for image in images} == {"PA"}
     assert {row["patient_orientation"] for row in rows} == {"L\\F"}
     for row, image in zip(rows, images, strict=True):
@@ -166,14 +224,17 @@ def test_images_say_how_they_were_taken(run, coco):
         assert image["pixel_spacing_mm"] == pytest.approx(spacing_mm, rel=1e-5) == [430 / 256] * 2
         assert float(row["source_to_detector_mm"]) == image["source_to_detector_mm"] == pytest.approx(1800)
     text = (run[0] / "dataset" / "index.html").read_text()
-    assert (text.count("PA, tilt -1.2 deg<"), text.count("PA<")) == (2, 2)
+    assert (text.count("PA, tilt -1.2 deg<"), text.count("PA<")) == (3, 3)
 
 
 def test_summary_names_refused_cases(run):
     results, summary = run
     assert json.loads((results / "summary.json").read_text()) == summary
-    counts = {"cases": 4, "accepted": 1, "corrected": 1, "refused": 2, "images": 6, "twins": 2, "nodules": 4}
+    counts = {"cases": 4, "accepted": 1, "corrected": 1, "refused": 2, "images": 8, "twins": 2, "nodules": 4}
     assert summary["counts"].items() >= counts.items()
+    assert summary["refusals"] == {"NO_LUNGS": 1, "NO_PLACE": 1}
+    assert summary["rejections"] == {"airway": 2 * (1 + 2), "edge": 4}  # of v1 and v2; s1 stands where v1 does
+    assert summary["roles"] == {"positive": 4, "sham": 2, "twin": 2}
     bad, late = summary["refused"]
     assert (bad["case"], bad["code"], bad["hint"]) == ("bad", "NO_LUNGS", "Use a chest CT.")
     assert bad["detail"] == "bad.nii.gz: found no lung; needed two lungs."
@@ -237,7 +298,7 @@ def test_missing_and_broken_files_refuse_the_case_only(tmp_path):
     (found,) = [case for case in summary["refused"] if case["case"] == "c1"]
     assert found["code"] == "MISSING_FILES"
     assert found["detail"] == "v2/pa/cxr.png: found no readable image; needed a PNG."
-    assert summary["counts"]["images"] == 3
+    assert summary["counts"]["images"] == 4
     write_json(tmp_path / "cases/c1/pa/projection.json", {"view": VIEW.to_json()})
     write_image(tmp_path / "cases/c1/v2/pa/cxr.png", np.zeros(VIEW.shape))
     (found,) = [case for case in collect(tmp_path)["refused"] if case["case"] == "c1"]
@@ -263,11 +324,11 @@ def test_index_is_limited_but_tables_are_not(tmp_path):
     text = (tmp_path / "dataset/index.html").read_text()
     assert text.count("<section") == 1
     assert "3 more are in images.csv" in text
-    assert len((tmp_path / "dataset/images.csv").read_text().splitlines()) == 7
+    assert len((tmp_path / "dataset/images.csv").read_text().splitlines()) == 9
 
 
 def test_names_are_escaped_and_folders_cut(tmp_path):
     write_run(tmp_path)
-    collect(tmp_path, [*COHORT, ("x", "<script>alert(1)</script>")])
+    collect(tmp_path, [*COHORT, COHORT[0].model_copy(update={"case": "x", "cohort": "<script>alert(1)</script>"})])
     assert "<script>" not in (tmp_path / "dataset/index.html").read_text()
     assert without_folders("/home/me/ct/a.nii.gz: found 3/4 of /x/y") == "a.nii.gz: found 3/4 of y"

@@ -1,7 +1,7 @@
 """The shadow of one nodule: what it alone adds to the projection."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,11 @@ def shadows_to_arrays(shadows: Sequence[Shadow]) -> dict[str, NDArray]:
 def shadows_from_arrays(arrays: Mapping[str, NDArray]) -> tuple[Shadow, ...]:
     """Return the shadows, in order, that ``shadows_to_arrays`` took apart."""
     count = sum(key.endswith("_path_mm") for key in arrays)
-    names = [field.name for field in fields(Shadow)]
-    found = ({n: arrays[f"{i}_{n}"] for n in names if f"{i}_{n}" in arrays} for i in range(1, count + 1))
-    return tuple(Shadow(**{**one, "row": int(one["row"]), "column": int(one["column"])}) for one in found)
+    return tuple(_take(arrays, f"{number}_") for number in range(1, count + 1))
+
+
+def _take(arrays: Mapping[str, NDArray], prefix: str) -> Shadow:
+    return Shadow(
+        arrays[prefix + "path_mm"], arrays[prefix + "delta_line_integral"], int(arrays[prefix + "row"]),
+        int(arrays[prefix + "column"]), arrays.get(prefix + "delta_log_signal"),
+    )  # fmt: skip

@@ -35,10 +35,9 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.cohort import read_cohort
 
     settings = make_settings(CollectDatasetSettings, vars(args), "drrx collect-dataset")
-    cases = [(row.case, row.cohort) for row in read_cohort(args.cohort)]
     views = [str(ViewName.parse(name)) for name in args.views]
     facts = {"seed": args.seed, "views": views}
-    summary = collect_dataset(args.results, cases, views, settings, facts)
+    summary = collect_dataset(args.results, read_cohort(args.cohort), views, settings, facts)
     counts = summary["counts"]
     print(f"{args.results / 'dataset' / 'index.html'}: {counts['images']} images, {counts['nodules']} nodules")
     for case in summary["refused"]:

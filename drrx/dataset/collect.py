@@ -1,29 +1,55 @@
-"""Put the data set together: images, masks, annotations, tables, pages; the manifest comes last."""
+"""Put the data set together: images, tables, formats, pages; the manifest comes last."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 import drrx
-from drrx.annotate.mask import decode_mask
-from drrx.dataset.coco import make_coco, make_images_csv, make_nodules_csv
-from drrx.dataset.entries import TWIN, CaseOutcome, ImageEntry, read_case
+from drrx.dataset.entries import CaseOutcome, ImageEntry
+from drrx.dataset.formats.coco import write_coco
+from drrx.dataset.formats.imagefolder import write_imagefolder
+from drrx.dataset.formats.luna import write_luna
+from drrx.dataset.formats.masks import write_masks
+from drrx.dataset.formats.nih import write_nih
+from drrx.dataset.formats.node21 import write_node21
+from drrx.dataset.formats.path_maps import write_path_maps
+from drrx.dataset.formats.vindr import write_vindr
+from drrx.dataset.formats.yolo import write_yolo
 from drrx.dataset.page import make_page
 from drrx.dataset.preview import make_contact_sheet, make_panels, preview_name, write_previews
-from drrx.dataset.settings import CollectDatasetSettings
-from drrx.io.files import sha256_file, write_json, write_text, write_whole
-from drrx.io.image import write_image
+from drrx.dataset.read import read_case
+from drrx.dataset.settings import CollectDatasetSettings, FormatName
+from drrx.dataset.splits import check_shares
+from drrx.dataset.tables import write_tables
+from drrx.io.cohort import CohortRow
+from drrx.io.files import read_json, sha256_file, write_json, write_text, write_whole
+from drrx.records.variant import TWIN
 
-FOLDERS = ("images", "drr", "masks", "previews")
+MANIFEST = "manifest.json"
+#: Folders with nothing but files of the data set: what is not of this run is removed.
+FOLDERS = ("images", "drr", "masks", "labels", "path_maps", "previews")
+#: What the setting ``formats`` names; each writes its files and returns their names.
+FORMATS: Mapping[FormatName, Callable[[Path, Sequence[ImageEntry]], list[str]]] = {
+    "coco": write_coco,
+    "node21": write_node21,
+    "vindr": write_vindr,
+    "nih": write_nih,
+    "yolo": write_yolo,
+    "imagefolder": write_imagefolder,
+    "masks": write_masks,
+    "luna": write_luna,
+    "path_maps": write_path_maps,
+}
 
 
 def collect_dataset(
     results: Path,
-    cases: Sequence[tuple[str, str]],
+    rows: Sequence[CohortRow],
     views: Sequence[str],
     settings: CollectDatasetSettings,
     run_facts: Mapping[str, Any],
@@ -34,8 +60,9 @@ def collect_dataset(
     ----------
     results
         Folder of the run; the files of case ``c`` lie in ``cases/c`` as the stages write them.
-    cases
-        ``(case, cohort)`` in the order of the cohort table; images and ids follow it.
+    rows
+        The cohort table; images and ids follow its order. Free columns ``patient``, ``licence`` and ``source`` go into
+        the tables; images of one patient are in one split.
     views
         Views of every case; its variants stand in its ``variants.json``.
     settings
@@ -45,46 +72,58 @@ def collect_dataset(
 
     Returns
     -------
-    The summary: cases by status with code, detail and hint, and counts.
+    The summary: cases by status with code, detail and hint, refusals and rejected places by reason, and counts.
 
     Notes
     -----
     An old manifest is removed first and the new one written last: a data set without a manifest is not complete. The
     same inputs give the same bytes.
     """
+    check_shares(settings.split_shares)
     folder = Path(results) / "dataset"
-    (folder / "manifest.json").unlink(missing_ok=True)
-    outcomes: list[CaseOutcome] = []
-    entries: list[ImageEntry] = []
-    for case, cohort in cases:
-        outcome, images = read_case(Path(results), case, cohort, views)
-        outcomes.append(outcome)
-        entries += images
+    old_names = _take_manifest(folder)
+    found = [read_case(Path(results), row, views, settings.split_shares) for row in rows]
+    outcomes = [outcome for outcome, _ in found]
+    entries = [entry for _, images in found for entry in images]
     names = _write_images(folder, entries, settings)
-    names += _write_tables(folder, entries)
+    names += write_tables(folder, entries)
+    for name in dict.fromkeys(settings.formats):
+        names += FORMATS[name](folder, entries)
     names += _write_pages(folder, outcomes, entries, settings)
-    _remove_others(folder, set(names))
+    _remove_others(folder, set(names), old_names)
     summary = make_summary(outcomes, entries)
     write_json(Path(results) / "summary.json", summary)
     files = {
         name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size} for name in sorted(names)
     }
     facts = {"drrx": drrx.__version__, "run": dict(run_facts), "counts": summary["counts"], "files": files}
-    write_json(folder / "manifest.json", facts | {"cases": [outcome.to_json() for outcome in outcomes]})
+    write_json(folder / MANIFEST, facts | {"cases": [outcome.to_json() for outcome in outcomes]})
     return summary
 
 
 def make_summary(outcomes: Sequence[CaseOutcome], entries: Sequence[ImageEntry]) -> dict[str, Any]:
-    """Return cases by status and counts, JSON-ready."""
-    summary: dict[str, Any] = {
-        status: [outcome.to_json() for outcome in outcomes if outcome.status == status]
-        for status in ("accepted", "corrected", "refused")
-    }
+    """Return cases by status, refusals by code, rejected places by reason, and counts, JSON-ready."""
+    statuses = ("accepted", "corrected", "refused")
+    cases = {status: [outcome.to_json() for outcome in outcomes if outcome.status == status] for status in statuses}
     nodules = [nodule for entry in entries for nodule in entry.annotation.nodules]
-    counts = {status: len(found) for status, found in summary.items()}
-    counts |= {"cases": len(outcomes), "images": len(entries), "twins": sum(e.role == TWIN for e in entries)}
-    counts |= {"nodules": len(nodules), "visible_nodules": sum(n.truth_visible for n in nodules)}
-    return summary | {"counts": counts}
+    counts = {status: len(found) for status, found in cases.items()}
+    counts |= {"cases": len(outcomes), "patients": len({entry.source.patient for entry in entries})}
+    counts |= {"images": len(entries), "twins": sum(entry.role == TWIN for entry in entries)}
+    counts |= {"nodules": len(nodules), "visible_nodules": sum(nodule.truth_visible for nodule in nodules)}
+    rejections: Counter[str] = Counter()
+    for outcome in outcomes:
+        rejections.update(outcome.rejections)
+    by_code = {
+        "refusals": _sort_counts(Counter(outcome.code for outcome in outcomes if outcome.code)),
+        "rejections": _sort_counts(rejections),
+        "splits": _sort_counts(Counter(entry.split for entry in entries)),
+        "roles": _sort_counts(Counter(entry.role for entry in entries)),
+    }
+    return {**cases, **by_code, "counts": counts}
+
+
+def _sort_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def _write_images(folder: Path, entries: Sequence[ImageEntry], settings: CollectDatasetSettings) -> list[str]:
@@ -93,9 +132,6 @@ def _write_images(folder: Path, entries: Sequence[ImageEntry], settings: Collect
         for source, name in ((entry.cxr, entry.file_name), (entry.drr, entry.drr_file_name)):
             _place(source, folder / name, settings.image_files == "link")
             names.append(name)
-        for nodule in entry.annotation.nodules:
-            names.append(entry.mask_file_name(nodule.nodule.nodule_id))
-            write_image(folder / names[-1], decode_mask(nodule.mask), bits=8)
     return names
 
 
@@ -112,13 +148,6 @@ def _place(source: Path, target: Path, link: bool) -> None:
             pass
     with write_whole(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _write_tables(folder: Path, entries: Sequence[ImageEntry]) -> list[str]:
-    write_json(folder / "annotations.json", make_coco(entries))
-    write_text(folder / "images.csv", make_images_csv(entries))
-    write_text(folder / "nodules.csv", make_nodules_csv(entries))
-    return ["annotations.json", "images.csv", "nodules.csv"]
 
 
 def _write_pages(
@@ -144,9 +173,17 @@ def _write_pages(
     return [*names, "contact_sheet.png", "index.html"]
 
 
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove images, masks and previews of cases that are no longer in the cohort."""
-    for name in FOLDERS:
-        for path in sorted((folder / name).glob("*")):
-            if path.is_file() and f"{name}/{path.name}" not in names:
-                path.unlink()
+def _take_manifest(folder: Path) -> set[str]:
+    """Remove the manifest of an earlier run and return the names of its files."""
+    path = folder / MANIFEST
+    names = set(read_json(path)["files"]) if path.is_file() else set()
+    path.unlink(missing_ok=True)
+    return names
+
+
+def _remove_others(folder: Path, names: set[str], old_names: set[str]) -> None:
+    """Remove what an earlier run wrote and this one did not: other cases, other formats."""
+    lying = (path for name in FOLDERS for path in (folder / name).glob("*") if path.is_file())
+    for name in sorted({path.relative_to(folder).as_posix() for path in lying} | old_names):
+        if name not in names:
+            (folder / name).unlink(missing_ok=True)

@@ -1,22 +1,13 @@
-"""What the data set is made of: finds the files of every case and says which cases are left out, and why."""
+"""What the data set is made of: cases and what became of them, and images."""
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from PIL import Image
-
-from drrx.errors import DrrxError
 from drrx.geometry import View
-from drrx.io.files import read_json
 from drrx.records.annotation import ImageAnnotation
-from drrx.records.case import CaseRecord
-
-TWIN = "twin"
-LAST_STAGE = "annotate_cxr"
-_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s:'\",/]+/)+")
+from drrx.records.variant import Role
 
 
 @dataclass(frozen=True)
@@ -33,6 +24,8 @@ class CaseOutcome:
         Why it was refused, and what to do; empty otherwise.
     corrections
         Texts of what was repaired.
+    rejections
+        How many places were tried for nodules and rejected, by reason, over all variants.
     """
 
     case: str
@@ -42,6 +35,7 @@ class CaseOutcome:
     detail: str = ""
     hint: str = ""
     corrections: tuple[str, ...] = ()
+    rejections: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -90,6 +84,23 @@ class ViewFacts:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where the CT of a case comes from: free columns of the cohort table.
+
+    Attributes
+    ----------
+    patient
+        Column ``patient``; without it the case counts as a patient of its own.
+    licence, source
+        Columns ``licence`` and ``source``; empty when not given.
+    """
+
+    patient: str
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class ImageEntry:
     """One image of the data set and where its files come from.
 
@@ -98,15 +109,19 @@ class ImageEntry:
     image_id
         ``<case>_<variant>_<view>``.
     case, cohort, variant, view
-        Where it belongs; variant ``twin`` has no nodule.
+        Where it belongs; variant ``twin`` has no inserted nodule.
+    source
+        Patient, licence and origin of the CT.
+    split
+        ``train``, ``val``, ``test`` or as the settings name them; all images of a patient have the same.
     facts
         How it was taken.
     width, height
         Columns and rows.
-    cxr, drr
-        Restored image and DRR, 16-bit PNG.
+    cxr, drr, paths
+        Restored image and DRR, 16-bit PNG, and the path maps of its nodules, NPZ.
     annotation
-        Its record; without nodules for a twin.
+        Its record.
     """
 
     image_id: str
@@ -114,22 +129,25 @@ class ImageEntry:
     cohort: str
     variant: str
     view: str
+    source: Source
+    split: str
     facts: ViewFacts
     width: int
     height: int
     cxr: Path
     drr: Path
+    paths: Path
     annotation: ImageAnnotation
 
     @property
     def pair_id(self) -> str:
-        """``<case>_<view>``: what a twin and its positives share."""
-        return f"{self.case}_{self.view}"
+        """``<case>_<view>``: what all variants of a view share."""
+        return self.annotation.pair_id
 
     @property
-    def role(self) -> str:
-        """``twin`` or ``positive``."""
-        return TWIN if self.variant == TWIN else "positive"
+    def role(self) -> Role:
+        """What the image is there for: ``twin``, ``positive``, ``sham`` or ``removed``."""
+        return self.annotation.role
 
     @property
     def file_name(self) -> str:
@@ -140,88 +158,3 @@ class ImageEntry:
     def drr_file_name(self) -> str:
         """The DRR, relative to the data set."""
         return f"drr/{self.image_id}.png"
-
-    def mask_file_name(self, nodule_id: str) -> str:
-        """Return the mask of one nodule, relative to the data set."""
-        return f"masks/{self.image_id}_{nodule_id}.png"
-
-
-def without_folders(text: str) -> str:
-    """Return ``text`` with absolute paths cut to file names, so that nothing of this machine goes into the data set."""
-    return _FOLDERS.sub("", text)
-
-
-def read_case(
-    results: Path, case: str, cohort: str, views: Sequence[str]
-) -> tuple[CaseOutcome, tuple[ImageEntry, ...]]:
-    """Return what became of a case and its images; a case that lacks a file is refused as a whole."""
-    folder = results / "cases" / case
-    outcome = _read_outcome(folder, case, cohort)
-    if outcome.status == "refused":
-        return outcome, ()
-    try:
-        variants = read_json(folder / "variants.json")["variants"]
-        entries = tuple(_read_entry(folder, case, cohort, variant, view) for view in views for variant in variants)
-    except DrrxError as error:
-        detail = without_folders(f"{error.where}: found {error.found}; needed {error.needed}.")
-        return CaseOutcome(case, cohort, "refused", "MISSING_FILES", detail, error.hint), ()
-    return outcome, entries
-
-
-def _read_outcome(folder: Path, case: str, cohort: str) -> CaseOutcome:
-    """Ask the case's record, then the outcome of the last stage: a later stage may have refused the case too."""
-    record_file, stage_file = folder / "case.json", folder / "stages" / f"{LAST_STAGE}.json"
-    corrections: tuple[str, ...] = ()
-    if record_file.is_file():
-        record = CaseRecord.from_json(read_json(record_file))
-        corrections = tuple(without_folders(f"{item.code}: {item.text}") for item in record.corrections)
-        if record.is_refused:
-            return CaseOutcome(
-                case, cohort, "refused", record.code, without_folders(record.detail), without_folders(record.hint)
-            )
-    if stage_file.is_file():
-        stage = read_json(stage_file)
-        if stage.get("status") != "done":
-            code, detail, hint = (without_folders(str(stage.get(key, ""))) for key in ("code", "detail", "hint"))
-            return CaseOutcome(case, cohort, "refused", code, detail, hint)
-    return CaseOutcome(case, cohort, "corrected" if corrections else "accepted", corrections=corrections)
-
-
-def _read_entry(folder: Path, case: str, cohort: str, variant: str, view: str) -> ImageEntry:
-    cxr, drr, record = (folder / variant / view / name for name in ("cxr.png", "drr.png", "annotation.json"))
-    width, height = _read_size(cxr)
-    if _read_size(drr) != (width, height):
-        raise DrrxError(
-            where=f"{variant}/{view}", found="DRR and CXR of different sizes", needed="images of one size",
-            hint="Run again: the stages that made them do so anew.",
-        )  # fmt: skip
-    image_id = f"{case}_{variant}_{view}"
-    if variant == TWIN:
-        annotation = ImageAnnotation(image_id, case, variant, view, TWIN, f"{case}_{view}", width, height)
-    else:
-        annotation = ImageAnnotation.from_json(read_json(record))
-    if (annotation.image_id, annotation.width, annotation.height) != (image_id, width, height):
-        raise DrrxError(
-            where=f"{variant}/{view}/annotation.json",
-            found=f"{annotation.image_id}, {annotation.width} x {annotation.height}",
-            needed=f"{image_id}, {width} x {height}", hint="Run again: annotate_cxr makes it anew.",
-        )  # fmt: skip
-    try:
-        facts = ViewFacts.from_json(read_json(folder / view / "projection.json"))
-    except KeyError as error:
-        raise DrrxError(
-            where=f"{view}/projection.json", found=f"no {error}", needed="the record of a view",
-            hint="Run again: project_ct makes it anew.",
-        ) from error  # fmt: skip
-    return ImageEntry(image_id, case, cohort, variant, view, facts, width, height, cxr, drr, annotation)
-
-
-def _read_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise DrrxError(
-            where="/".join(path.parts[-3:]), found="no readable image", needed="a PNG",
-            hint="Run again; if it stays away, look at the log of the stage that makes it.",
-        ) from error  # fmt: skip

@@ -4,11 +4,24 @@ from typing import Literal
 
 from drrx.settings import Field, settings
 
+FormatName = Literal[
+    "coco", "node21", "vindr", "nih", "yolo", "imagefolder", "masks", "luna", "path_maps"
+]  # fmt: skip
+DEFAULT_FORMATS: tuple[FormatName, ...] = ("coco", "node21", "vindr", "nih", "yolo", "imagefolder", "masks", "luna")
+DEFAULT_SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+
 
 @settings
 class CollectDatasetSettings:
     """How the data set's folder is laid out."""
 
+    formats: tuple[FormatName, ...] = Field(
+        default=DEFAULT_FORMATS,
+        description="what is written beside images and tables; path_maps = mm inside each nodule, float32 TIFF",
+    )
+    split_shares: dict[str, float] = Field(
+        default=DEFAULT_SHARES, description="shares of the splits; a hash of the patient chooses, for good"
+    )
     image_files: Literal["link", "copy"] = Field(
         default="link", description="link = images share the disk space of the case's own files, copy = independent"
     )

@@ -5,6 +5,7 @@ the centre of pixel ``[row, column]`` is ``x = column + 0.5, y = row + 0.5``. A 
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -205,9 +206,14 @@ class ImageAnnotation:
         return _validate(ImageAnnotation, data)
 
 
+@functools.cache
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
 def _validate(cls: type, data: dict[str, Any]) -> Any:
     try:
-        return TypeAdapter(cls).validate_python(data)
+        return _adapter(cls).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise DrrxError(

@@ -160,6 +160,11 @@ class NoduleMeasures:
     outside_lung_fraction: float
     zone_fractions: dict[Zone, float]
 
+    @property
+    def mean_axis_axial_mm(self) -> float:
+        """The diameter of Lung-RADS: mean of long and short axis in the axial plane."""
+        return (self.long_axis_axial_mm + self.short_axis_axial_mm) / 2
+
 
 @dataclass(frozen=True)
 class Nodule:
@@ -229,6 +234,11 @@ class Nodule:
                 found=f"diameter {self.diameter_mm}, radius {radius_mm}, grid {self.grid_spacing_mm} mm",
                 needed="sizes above 0 mm", hint="Sample the nodule again.",
             )  # fmt: skip
+
+    @property
+    def consolidation_tumor_ratio(self) -> float:
+        """Diameter of the dense part over that of the whole: 0 for pure ground glass, 1 for a solid nodule."""
+        return self.measures.solid_core_diameter_mm / self.diameter_mm
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_json`` is the inverse."""

@@ -16,7 +16,7 @@ def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any
     told = {**settings, "restore_cxr": {**settings["restore_cxr"], "weights": weights}}
     collect_dataset(
         results,
-        [(row.case, row.cohort) for row in rows],
+        rows,
         settings["views"],
         make_settings(CollectDatasetSettings, settings, "collect_dataset"),
         {"seed": seed, "settings": told},

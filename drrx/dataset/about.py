@@ -32,8 +32,8 @@ LIMITS = (
     "A CT is taken lying down, with raised arms and full breath; the images show that patient, not one who stands.",
     "Inserted nodules do not push or pull on vessels, pleura or fissures, and nothing else tells of a disease.",
     "Lobes and zones come from image analysis without learning; lobes are planes in place of fissures.",
-    "The restorer was trained on frontal films; lateral images are less well founded. It makes nodules a quarter "
-    "stronger than the anatomy around them.",
+    "The restorer was trained on frontal films; lateral images are less well founded. It changes the contrast of a "
+    "nodule by a factor that stands in its record (contrast_transfer_ratio).",
     "The visibility class is a proxy: a matched filter against the anatomy around, not a reader.",
     "Real nodules that nobody marked in a CT are in its images without annotation, in twins and positives alike.",
 )

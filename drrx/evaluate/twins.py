@@ -11,14 +11,14 @@ from drrx.annotate.shadow import Shadow, shadows_from_arrays
 from drrx.errors import DrrxError
 from drrx.io.arrays import read_arrays
 from drrx.io.image import read_image
+from drrx.records.variant import TWIN, variant_role
 
 Image = NDArray[np.float32]
-TWIN = "twin"
 
 
 @dataclass(frozen=True)
 class TwinRow:
-    """One view of one case: folder of the case, name of the view, names of the variants that have it."""
+    """One view of one case: folder of the case, name of the view, names of its variants with inserted nodules."""
 
     case: Path
     view: str
@@ -74,4 +74,4 @@ def _list_rows(results: Path, views: Sequence[str], cases: Sequence[str]) -> Ite
         if view.startswith("lateral") or (views and view not in views) or (cases and case.name not in cases):
             continue
         variants = sorted(path.parents[1].name for path in case.glob(f"*/{view}/paths.npz"))
-        yield TwinRow(case, view, tuple(name for name in variants if name != TWIN))
+        yield TwinRow(case, view, tuple(name for name in variants if variant_role(name) == "positive"))

@@ -64,7 +64,7 @@ def read_ct(
     record = CaseRecord(
         case=case or make_case_id(path), cohort=cohort, status="corrected" if reading.corrections else "accepted",
         corrections=tuple(reading.corrections), flags=tuple(sorted(set(reading.flags))),
-        geometry=_measure(volume), source=dict(sorted(reading.source.items())),
+        geometry=measure_geometry(volume), source=dict(sorted(reading.source.items())),
     )  # fmt: skip
     return volume, record
 
@@ -112,7 +112,8 @@ def _check_length(volume: Volume, where: str, settings: ReadCtSettings) -> None:
         )  # fmt: skip
 
 
-def _measure(volume: Volume) -> dict[str, Fact]:
+def measure_geometry(volume: Volume) -> dict[str, Fact]:
+    """Return the facts of a canonical CT's grid that its case record holds."""
     return {
         "shape": list(volume.shape),
         "spacing_mm": [round(mm, 6) for mm in volume.spacing_mm],

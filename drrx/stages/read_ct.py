@@ -7,7 +7,7 @@ from pathlib import Path
 from drrx.errors import CaseRefused
 from drrx.io.annotations import read_annotations
 from drrx.io.cohort import CohortRow
-from drrx.io.ct import read_ct
+from drrx.io.ct import measure_geometry, read_ct
 from drrx.io.files import sha256_file, write_json
 from drrx.io.mask import read_mask
 from drrx.io.nifti import write_volume
@@ -52,7 +52,7 @@ def _read(job: CaseJob, settings: ReadCtSettings) -> tuple[Volume, CaseRecord]:
         shape = make_settings(MakePhantomSettings, job.settings["make_phantom"], "make_phantom")
         phantom = make_phantom(row.phantom_seed, shape)
         source: dict[str, Fact] = {"format": "phantom", "seed": row.phantom_seed, "sex": phantom.sex}
-        return phantom.ct, CaseRecord(row.case, row.cohort, source=source)
+        return phantom.ct, CaseRecord(row.case, row.cohort, geometry=measure_geometry(phantom.ct), source=source)
     return read_ct(row.path, settings, case=row.case, cohort=row.cohort, series_uid=row.series_uid)
 
 

@@ -17,7 +17,7 @@ SIZE_PX = 256
 CENTERS = {"n1": (30.0, 20.0, -40.0), "n2": (45.0, -10.0, -30.0), "r1": (-60.0, 0.0, 40.0)}
 VARIANTS = {"twin": ("r1",), "v1": ("n1", "n2", "r1"), "s1": ("r1",), "removed": ()}
 LICENCE = "https://creativecommons.org/licenses/by/3.0/"
-FACTS = {"drr": {"physics": {"beam": "120kvp"}}, "cxr": {"mode": "blend", "weights_sha256": "ab" * 32}}
+FACTS = {"radiograph": {"physics": {"beam": "120kvp"}}, "restoration": {"mode": "blend", "weights_sha256": "ab" * 32}}
 
 
 def make_view(name: str) -> View:

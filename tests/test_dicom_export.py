@@ -89,7 +89,7 @@ def test_every_file_says_that_it_is_synthetic(run, images):
     assert list(image.ImageType) == ["DERIVED", "SECONDARY"]
     assert "not for diagnosis" in image.ImageComments
     assert drrx.__version__ in image.DerivationDescription
-    assert FACTS["cxr"]["weights_sha256"] in image.DerivationDescription
+    assert FACTS["restoration"]["weights_sha256"] in image.DerivationDescription
     assert image.KVP == 120
 
 
@@ -124,7 +124,7 @@ def test_uids_are_valid_and_depend_on_names_only():
 
 
 def test_another_image_has_another_uid(run, images, tmp_path):
-    facts = {**FACTS, "cxr": {**FACTS["cxr"], "weights_sha256": "cd" * 32}}
+    facts = {**FACTS, "restoration": {**FACTS["restoration"], "weights_sha256": "cd" * 32}}
     write_dicom(tmp_path, make_entries(tmp_path, cases=("c1",), facts=facts))
     other = pydicom.dcmread(tmp_path / "dicom/c1_v1_pa.dcm")
     same = images["c1_v1_pa"]
@@ -165,7 +165,7 @@ def test_long_names_are_cut_to_what_dicom_allows(tmp_path):
 
 
 def test_monoenergetic_beam_has_no_kvp(tmp_path):
-    facts = {"drr": {"physics": {"beam": "monoenergetic"}}}
+    facts = {"radiograph": {"physics": {"beam": "monoenergetic"}}}
     write_dicom(tmp_path, [make_entry(tmp_path, "c1", "twin", "pa", 0, facts)])
     assert pydicom.dcmread(tmp_path / "dicom/c1_twin_pa.dcm").KVP is None
 

@@ -158,7 +158,7 @@ def _tell_refusals(outcomes: Sequence[CaseOutcome]) -> list[str]:
 
 def _tell_making(entries: Sequence[ImageEntry], run_facts: Mapping[str, Any]) -> list[str]:
     settings = run_facts.get("settings", {})
-    weights = {entry.annotation.facts.get("cxr", {}).get("weights_sha256") for entry in entries} - {None}
+    weights = {entry.annotation.facts.get("restoration", {}).get("weights_sha256") for entry in entries} - {None}
     names = (
         ("views", ()), ("variants", ()), ("shams", ()), ("sample_nodules", ("preset", "num_nodules", "kind", "margin")),
         ("sample_nodules", ("lobe_weights", "zone_weights", "blur")),

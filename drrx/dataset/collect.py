@@ -10,8 +10,11 @@ from typing import Any
 from PIL import Image
 
 import drrx
+from drrx.dataset.card import write_card
 from drrx.dataset.entries import CaseOutcome, ImageEntry
 from drrx.dataset.formats.coco import write_coco
+from drrx.dataset.formats.croissant import write_croissant
+from drrx.dataset.formats.dicom import write_dicom
 from drrx.dataset.formats.imagefolder import write_imagefolder
 from drrx.dataset.formats.luna import write_luna
 from drrx.dataset.formats.masks import write_masks
@@ -32,7 +35,7 @@ from drrx.records.variant import TWIN
 
 MANIFEST = "manifest.json"
 #: Folders with nothing but files of the data set: what is not of this run is removed.
-FOLDERS = ("images", "drr", "masks", "labels", "path_maps", "previews")
+FOLDERS = ("images", "drr", "masks", "labels", "path_maps", "dicom", "previews")
 #: What the setting ``formats`` names; each writes its files and returns their names.
 FORMATS: Mapping[FormatName, Callable[[Path, Sequence[ImageEntry]], list[str]]] = {
     "coco": write_coco,
@@ -89,7 +92,11 @@ def collect_dataset(
     names += write_tables(folder, entries)
     for name in dict.fromkeys(settings.formats):
         names += FORMATS[name](folder, entries)
+    if settings.dicom != "none":
+        names += write_dicom(folder, entries, segments=settings.dicom == "dx+seg")
     names += _write_pages(folder, outcomes, entries, settings)
+    names += write_card(folder, outcomes, entries, run_facts)
+    names += write_croissant(folder, entries, names, settings.date_published)
     _remove_others(folder, set(names), old_names)
     summary = make_summary(outcomes, entries)
     write_json(Path(results) / "summary.json", summary)

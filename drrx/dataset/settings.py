@@ -22,6 +22,13 @@ class CollectDatasetSettings:
     split_shares: dict[str, float] = Field(
         default=DEFAULT_SHARES, description="shares of the splits; a hash of the patient chooses, for good"
     )
+    dicom: Literal["none", "dx", "dx+seg"] = Field(
+        default="none",
+        description="dx = every CXR as DICOM too, Digital X-Ray for presentation; dx+seg = and its masks (highdicom)",
+    )
+    date_published: str | None = Field(
+        default=None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="YYYY-MM-DD for croissant.json; none = not published"
+    )
     image_files: Literal["link", "copy"] = Field(
         default="link", description="link = images share the disk space of the case's own files, copy = independent"
     )

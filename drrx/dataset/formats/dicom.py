@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def write_dicom(folder: Path, entries: Sequence[ImageEntry], *, segments: bool = False) -> list[str]:
     """Write every restored image as ``dicom/<image_id>.dcm``, 16 bits, the same pixels as the PNG.
 
-    A case is a study of its patient; the images of one view and role are a series; all images of a pair share the frame of
-    reference. UIDs are hashes of what the files hold, so the same data set gives the same files. Everything in them is
-    written here from the data set's own records: no attribute of the source CT is carried over. No date is known;
-    ``19000101`` stands where DICOM asks for one.
+    A case is a study of its patient; the images of one view and role are a series; all images of a pair share the
+    frame of reference. UIDs are hashes of what the files hold, so the same data set gives the same files. Everything
+    in them is written here from the data set's own records: no attribute of the source CT is carried over. No date is
+    known; ``19000101`` stands where DICOM asks for one.
 
     Parameters
     ----------

@@ -44,9 +44,9 @@ def make_dx(entry: ImageEntry, pixels: NDArray[np.uint16], study: Study) -> Data
 
 def _tell_how_made(dataset: Dataset, entry: ImageEntry) -> None:
     """Say that, how and by what the image was made, without a word about the source CT but the case's name."""
-    drr, cxr = (entry.annotation.facts.get(name, {}) for name in ("drr", "cxr"))
-    kvp = re.fullmatch(r"(\d+)kvp", str(drr.get("physics", {}).get("beam")))
-    weights = f", weights SHA-256 {cxr['weights_sha256']}" if "weights_sha256" in cxr else ""
+    radiograph, restoration = (entry.annotation.facts.get(name, {}) for name in ("radiograph", "restoration"))
+    kvp = re.fullmatch(r"(\d+)kvp", str(radiograph.get("physics", {}).get("beam")))
+    weights = f", weights SHA-256 {restoration['weights_sha256']}" if "weights_sha256" in restoration else ""
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.SeriesDescription = f"SYNTHETIC CXR {entry.view} {entry.role}"
     dataset.ImageComments = (
@@ -57,7 +57,7 @@ def _tell_how_made(dataset: Dataset, entry: ImageEntry) -> None:
         f"Cone-beam projection of a chest CT ({_ROLES[entry.role]}), restored by a diffusion model; "
         f"drrx {drrx.__version__}{weights}."
     )
-    dataset.AcquisitionDeviceProcessingDescription = f"drrx restore_cxr {cxr.get('mode', '')}".strip()
+    dataset.AcquisitionDeviceProcessingDescription = f"drrx restore_cxr {restoration.get('mode', '')}".strip()
     dataset.KVP = kvp[1] if kvp else None
     dataset.DetectorType = "SCINTILLATOR"
     dataset.DetectorDescription = "Simulated CsI flat panel"

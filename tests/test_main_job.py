@@ -106,11 +106,12 @@ def test_the_mask_lies_where_the_view_puts_the_nodule(folder, coco, pair):
     _, positive, annotation = pair
     record = folder / "results" / "cases" / "phantom-1" / positive["view"] / "projection.json"
     view = View.from_json(json.loads(record.read_text())["view"])
-    row, column = view.project_points(np.array(annotation["center_world_mm"]))
+    center_mm = np.array(annotation["nodule"]["measures"]["centroid_world_mm"])
+    row, column = view.project_points(center_mm)
     assert annotation["center_px"] == pytest.approx([column + 0.5, row + 0.5])
     ys, xs = np.nonzero(coco.annToMask(annotation))
     assert np.hypot(xs.mean() - column, ys.mean() - row) < 2
-    assert annotation["magnification"] == pytest.approx(view.magnification(np.array(annotation["center_world_mm"])))
+    assert annotation["magnification"] == pytest.approx(view.magnification(center_mm))
 
 
 def test_drr_and_twin_differ_where_the_nodule_is_and_nowhere_else(dataset, pair):

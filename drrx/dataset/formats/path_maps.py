@@ -16,31 +16,44 @@ from drrx.dataset.entries import ImageEntry
 from drrx.errors import DrrxError
 from drrx.io.arrays import read_arrays
 from drrx.io.files import write_whole
+from drrx.records.annotation import Annotation
+from drrx.records.variant import REMOVED
 
 
 def write_path_maps(folder: Path, entries: Sequence[ImageEntry]) -> list[str]:
-    """Write ``path_maps/<image_id>_<nodule_id>.tif`` below ``folder`` for inserted nodules and return their names.
+    """Write ``path_maps/<image_id>_<nodule_id>.tif`` below ``folder`` and return their names.
 
     float32 ``[row, column]`` of the whole image, mm along the ray; 0 where it misses the nodule.
+
+    Raises
+    ------
+    DrrxError
+        The maps of a case are not those that its annotation was made from.
     """
+    removed = {entry.pair_id: entry.paths for entry in entries if entry.role == REMOVED}
     names = []
     for entry in entries:
-        for nodule_id, shadow in _read_shadows(entry):
-            names.append(f"path_maps/{entry.image_id}_{nodule_id}.tif")
+        inserted, real = (_read_shadows(path) for path in (entry.paths, removed.get(entry.pair_id)))
+        for found in entry.annotation.nodules:
+            names.append(f"path_maps/{entry.image_id}_{found.nodule.nodule_id}.tif")
+            shadow = _find_shadow(found, real if found.nodule.origin == "real" else inserted, entry.image_id)
             _write_map(folder / names[-1], shadow.place(shadow.path_mm, (entry.height, entry.width)))
     return names
 
 
-def _read_shadows(entry: ImageEntry) -> list[tuple[str, Shadow]]:
-    inserted = [found for found in entry.annotation.nodules if found.nodule.origin != "real"]
-    shadows = shadows_from_arrays(read_arrays(entry.paths)) if inserted else ()
-    peaks = [found.peak_path_mm for found in inserted]
-    if [float(shadow.path_mm.max()) for shadow in shadows] != peaks:
+def _read_shadows(path: Path | None) -> Sequence[Shadow]:
+    return () if path is None else shadows_from_arrays(read_arrays(path))
+
+
+def _find_shadow(found: Annotation, shadows: Sequence[Shadow], image_id: str) -> Shadow:
+    """Return the shadow of a nodule; ids end in the nodule's place in its variant, from 1."""
+    number = int(found.nodule.nodule_id[1:])
+    if number > len(shadows) or float(shadows[number - 1].path_mm.max()) != found.peak_path_mm:
         raise DrrxError(
-            where=f"{entry.image_id}, path maps", found=f"{len(shadows)} that are not those of the annotation",
-            needed=f"{len(inserted)}, in the order of the nodules", hint="Run again: annotate_cxr makes it anew.",
+            where=f"{image_id}, path map of {found.nodule.nodule_id}", found=f"another among {len(shadows)}",
+            needed=f"one with a peak of {found.peak_path_mm:g} mm", hint="Run again: annotate_cxr makes it anew.",
         )  # fmt: skip
-    return [(found.nodule.nodule_id, shadow) for found, shadow in zip(inserted, shadows, strict=True)]
+    return shadows[number - 1]
 
 
 def _write_map(path: Path, path_mm: NDArray[np.float32]) -> None:

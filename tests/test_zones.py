@@ -68,7 +68,7 @@ def test_zones_lie_where_their_names_say(lungs):
     top = lungs.labels.to_world(np.array([lungs.labels.shape[0] - 2, 0, 0]))[2]
     x, z = zone_centers_mm(lungs, "apical")
     assert z.min() > 0.7 * top
-    assert (x > 0).any() and (x < 0).any()
+    assert x.min() < 0 < x.max()
     x, _ = zone_centers_mm(lungs, "retrocardiac")
     assert x.mean() > 5, "the heart leans to the left"
     assert np.abs(x).max() < 85
@@ -77,7 +77,7 @@ def test_zones_lie_where_their_names_say(lungs):
     assert np.abs(x).mean() > 40
     x, z = zone_centers_mm(lungs, "hilar")
     assert -45 < z.min() < z.max() < 40
-    assert np.abs(x).max() < 115
+    assert np.abs(x).max() <= 81
     x, z = zone_centers_mm(lungs, "free")
     assert np.median(np.abs(x)) > 70
 
@@ -98,9 +98,9 @@ def test_zones_are_paths_through_the_label_map(labels, lungs):
         if zone == "retrocardiac":
             assert heart_mm > 40
         if zone == "subdiaphragm":
-            assert belly_mm > 20 and heart_mm <= 40
+            assert heart_mm <= 40 < belly_mm + 20
         if zone in ("hilar", "free"):
-            assert heart_mm <= 40 and belly_mm <= 20
+            assert max(heart_mm, belly_mm + 20) <= 40
         seen[zone] += 1
     assert set(seen) == set(ZONES), "every zone was looked at"
 

@@ -24,7 +24,8 @@ APICAL_SHARE = 0.12  # of the height of a lung: what lies behind clavicle and fi
 MEDIASTINUM_MM = 40.0  # path through heart and mediastinum that hides
 BELLY_MM = 20.0  # path through liver, stomach, spleen that hides
 HILUM_HALF_HEIGHT_MM = 30.0
-HILUM_WIDTH_MM = 30.0  # beyond the border of the mediastinum
+HILUM_WIDTH_MM = 30.0  # beyond the border of the mediastinum ...
+HILUM_REACH_MM = 80.0  # ... but not further from the midline: a wide heart is no hilum
 # The main bronchi have parted where the airways are this wide; the hila lie a little below.
 BIFURCATION_MM = 35.0
 HILUM_BELOW_MM = 20.0
@@ -111,7 +112,8 @@ class ZoneMap:
             return np.zeros_like(hidden)
         near = distance_transform_edt(~hidden, sampling=(slice_mm, column_mm)) <= HILUM_WIDTH_MM
         height_mm = np.abs(np.arange(len(hidden)) - self.hilum_slice) * slice_mm
-        return near & (height_mm <= HILUM_HALF_HEIGHT_MM)[:, None]
+        across_mm = np.abs(np.arange(hidden.shape[1]) - self.midline) * column_mm
+        return near & (height_mm <= HILUM_HALF_HEIGHT_MM)[:, None] & (across_mm <= HILUM_REACH_MM)
 
     def zone_at(self, center_world_mm: NDArray) -> Zone:
         """Return the zone of a place, LPS mm."""

@@ -9,17 +9,23 @@ from scipy.special import sph_harm_y
 
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets, composite
-from drrx.nodule.draw_shape import fit_radius
+from drrx.nodule.draw_shape import draw_rotation, fit_radius
+from drrx.nodule.form import VOLUME_TOLERANCE, fit_volume
 from drrx.nodule.measure import moment_axes
 from drrx.nodule.model import Draft, draw_nodule
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, render_shape
-from drrx.nodule.strands import strand_volume_mm3
+from drrx.nodule.strands import strand_radius_mm, strand_volume_mm3
 from drrx.nodule.surface import body_volume_mm3, harmonic
 from drrx.records.nodule import NodulePatch, NoduleShape, Spicule, patches_from_arrays, patches_to_arrays
 from drrx.seeds import make_rng
 
+# exponent n of the profile -> peak over C R, width at half and at a fifth of the peak over D
+EXPONENTS = (0.0, 0.25, 0.5, 1.0, 2.0)
+PEAKS = dict(zip(EXPONENTS, (2.0, 1.748, 1.571, 1.333, 1.067), strict=True))
+HALF_WIDTHS = dict(zip(EXPONENTS, (0.87, 0.78, 0.71, 0.61, 0.49), strict=True))
+FIFTH_WIDTHS = dict(zip(EXPONENTS, (0.98, 0.94, 0.89, 0.81, 0.69), strict=True))
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -27,20 +33,39 @@ def ball(radius_mm=6.0, exponent=0.0, **more):
     return NoduleShape(radius_mm, (1.0, 1.0, 1.0), IDENTITY, (), exponent, **more)
 
 
-@pytest.mark.parametrize("n", [0.0, 0.25, 0.5, 1.0, 2.0])
-def test_projection_of_a_ball_is_the_closed_form(n):
-    h, radius = 0.3, 6.0
-    occupancy = render_shape(ball(radius, n), h).occupancy
-    projected = occupancy.sum(axis=1) * h
-    half = (occupancy.shape[0] - 1) // 2
-    s = np.abs(np.arange(-half, half + 1) * h)
-    inside = s < 0.9 * radius
-    expected = radius * sqrt(pi) * gamma(n + 1) / gamma(n + 1.5) * (1 - (s[inside] / radius) ** 2) ** (n + 0.5)
-    np.testing.assert_allclose(projected[half, inside], expected, atol=0.03 * expected.max())
-    assert projected[half, half] == pytest.approx(radius * sqrt(pi) * gamma(n + 1) / gamma(n + 1.5), rel=0.015)
+@pytest.fixture(scope="module")
+def projected():
+    """Exponent -> (positions, parallel projection along y) of a rendered ball of 6 mm radius, through its middle."""
+    h, result = 0.2, {}
+    for n in EXPONENTS:
+        occupancy = render_shape(ball(6.0, n), h).occupancy
+        half = (occupancy.shape[0] - 1) // 2
+        result[n] = np.arange(-half, half + 1) * h, occupancy.sum(axis=1, dtype=float)[half] * h
+    return result
 
 
-@pytest.mark.parametrize("n", [0.0, 0.25, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("n", EXPONENTS)
+def test_projection_of_a_ball_is_the_closed_form(projected, n):
+    s, shadow = projected[n]
+    peak = 6.0 * sqrt(pi) * gamma(n + 1) / gamma(n + 1.5)
+    assert peak / 6.0 == pytest.approx(PEAKS[n], abs=6e-4)
+    assert shadow.max() == pytest.approx(peak, rel=0.01)
+    expected = peak * np.maximum(1 - (s / 6.0) ** 2, 0) ** (n + 0.5)
+    inside = np.abs(s) < 0.95 * 6.0
+    np.testing.assert_allclose(shadow[inside], expected[inside], atol=0.015 * peak)
+
+
+@pytest.mark.parametrize("n", EXPONENTS)
+def test_widths_of_the_projection_are_the_published_table(projected, n):
+    s, shadow = projected[n]
+    for level, published in ((0.5, HALF_WIDTHS[n]), (0.2, FIFTH_WIDTHS[n])):
+        right = s >= 0
+        found = 2 * np.interp(-level, -shadow[right] / shadow.max(), s[right]) / 12.0
+        assert found == pytest.approx(sqrt(1 - level ** (1 / (n + 0.5))), abs=0.01)
+        assert found == pytest.approx(published, abs=0.015)
+
+
+@pytest.mark.parametrize("n", EXPONENTS)
 def test_volume_integral_of_a_ball_is_the_closed_form(n):
     expected = 6.0**3 * pi**1.5 * gamma(n + 1) / gamma(n + 2.5)
     assert body_volume_mm3(ball(6.0, n)) == pytest.approx(expected, rel=1e-3)
@@ -62,34 +87,48 @@ def test_harmonics_agree_with_scipy(degree, order):
     np.testing.assert_allclose(harmonic(degree, order, polar, azimuth), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_volume_and_centroid_of_drawn_bodies(seed):
-    settings = SampleNodulesSettings(preset="screening")
+@pytest.mark.parametrize("margin", ["smooth", "lobulated", "spiculated"])
+@pytest.mark.parametrize("seed", range(3))
+def test_drawn_bodies_get_the_volume_of_the_ball_around_their_centre(margin, seed):
+    settings = SampleNodulesSettings(preset="screening", margin=margin)
     draft = draw_nodule(make_rng(seed), settings, 5.0, 14.0)
-    rendered = render_shape(draft.form.shape, 0.35)
-    volume = rendered.occupancy.sum(dtype=float) * 0.35**3
-    assert volume == pytest.approx(pi / 6 * draft.diameter_mm**3, rel=0.08 if draft.form.shape.spicules else 0.02)
-    grids = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in rendered.occupancy.shape], indexing="ij", sparse=True)
-    shift = [float((g * rendered.occupancy).sum()) * 0.35 / rendered.occupancy.sum() for g in grids]
-    assert np.linalg.norm(shift) < (0.5 if draft.form.shape.spicules else 0.1)
+    psf = (2.0, 0.9, 0.9)
+    _, rendered = fit_volume(draft.form, draft.diameter_mm, lambda form: form.render(0.28, psf), VOLUME_TOLERANCE)
+    assert rendered.occupancy.sum(dtype=float) * 0.28**3 == pytest.approx(pi / 6 * draft.diameter_mm**3, rel=0.005)
+    grids = np.meshgrid(*[np.arange(n) for n in rendered.occupancy.shape], indexing="ij", sparse=True)
+    centroid = [float((g * rendered.occupancy).sum()) / rendered.occupancy.sum() for g in grids]
+    shift = np.linalg.norm(centroid - rendered.center_index) * 0.28
+    assert shift < (0.1 if margin == "smooth" else 0.06 * draft.diameter_mm)
 
 
 def test_ellipsoid_has_its_axes():
-    shape = NoduleShape(6.0, (1.0, 0.8, 0.6), IDENTITY, (), 0.0)
-    scale = 12 / 0.48 ** (1 / 3)
-    axes, _ = moment_axes(render_shape(shape, 0.3).occupancy, 0.3)
-    np.testing.assert_allclose(axes, np.array([1.0, 0.8, 0.6]) * scale, rtol=0.02)
+    turned = draw_rotation(make_rng(5))
+    shape = NoduleShape(6.0, (1.0, 0.8, 0.6), turned, (), 0.0)
+    lengths, directions = moment_axes(render_shape(shape, 0.3).occupancy, 0.3)
+    np.testing.assert_allclose(lengths, np.array([1.0, 0.8, 0.6]) * 12 / 0.48 ** (1 / 3), rtol=0.02)
+    np.testing.assert_allclose(np.abs(directions @ np.array(turned)), np.eye(3), atol=0.03)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(directions) == pytest.approx(1)
+    assert all(directions[i, np.abs(directions[i]).argmax()] > 0 for i in (0, 1))
 
 
 def test_spicules_add_their_volume_and_reach_out():
     strand = Spicule((1.0, 0.0, 0.0), 6.0, 2.0, 0.6)
-    bare, spiked = render_shape(ball(), 0.3), render_shape(ball(spicules=(strand,)), 0.3)
-    gained = (spiked.occupancy.sum() - bare.occupancy.sum()) * 0.3**3
-    assert gained == pytest.approx(strand_volume_mm3(strand), rel=0.25)
+    bare, spiked = render_shape(ball(), 0.2), render_shape(ball(spicules=(strand,)), 0.2)
+    gained = (spiked.occupancy.sum(dtype=float) - bare.occupancy.sum(dtype=float)) * 0.2**3
+    assert gained == pytest.approx(strand_volume_mm3(strand), rel=0.15)
     half = (spiked.occupancy.shape[0] - 1) // 2
     along_x = spiked.occupancy[half, half]
-    assert along_x[half + int(11 / 0.3)] > 0.2
-    assert along_x[half - int(7 / 0.3)] == 0
+    assert along_x[half + int(11.5 / 0.2)] > 0.5
+    assert along_x[half + int(12.7 / 0.2)] == 0
+    assert along_x[half - int(7 / 0.2)] == 0
+
+
+def test_volume_of_a_strand_is_the_integral_of_its_radius():
+    strand = Spicule((1.0, 0.0, 0.0), 6.0, 2.0, 0.6)
+    share = (np.arange(20000) + 0.5) / 20000
+    expected = pi * 6.0 * (strand_radius_mm(strand, share) ** 2).mean()
+    assert strand_volume_mm3(strand) == pytest.approx(expected, rel=1e-6)
 
 
 def test_fit_radius_gives_the_volume_of_the_ball():

@@ -25,7 +25,7 @@ def draw_body(rng: np.random.Generator, margin: Margin, diameter_mm: float) -> N
     low_b, low_c = {"smooth": (0.85, 0.80)}.get(margin, (0.75, 0.65))
     ratios = (1.0, float(rng.uniform(low_b, 1)), float(rng.uniform(low_c, 1)))
     degrees, low_rms, high_rms = {
-        "smooth": (4, 0.03, 0.03), "lobulated": (6, 0.08, 0.18), "spiculated": (8, 0.06, 0.12),
+        "smooth": (4, 0.03, 0.06), "lobulated": (6, 0.08, 0.18), "spiculated": (8, 0.08, 0.14),
     }[margin]  # fmt: skip
     exponent = rng.uniform(0.1, 0.5) if margin == "spiculated" else rng.uniform(0, 0.25)
     return NoduleShape(
@@ -75,10 +75,24 @@ def _draw_spicules(rng: np.random.Generator, margin: Margin, diameter_mm: float)
     return tuple(Spicule(_draw_direction(rng), float(x), float(rng.uniform(0.8, 2.0)), 0.3) for x in lengths)
 
 
+def fade_edge(rng: np.random.Generator, shape: NoduleShape) -> NoduleShape:
+    """Let the edge of ground glass fade: 0.2-0.7 more in the exponent of the profile."""
+    return replace(shape, margin_exponent=shape.margin_exponent + float(rng.uniform(0.2, 0.7)))
+
+
 def add_core(rng: np.random.Generator, shape: NoduleShape) -> NoduleShape:
-    """Put the solid core into a part-solid nodule: 0.25-0.75 of its size, up to 0.2 radii off the middle."""
+    """Put the solid core into a part-solid nodule: 0.25-0.75 of its size, up to 0.2 radii off the middle.
+
+    It is one lump with one or two smaller ones on its flank: a single copy of the body would be a bull's eye.
+    """
     ratio = float(rng.uniform(0.25, 0.75))
-    return replace(shape, inclusions=(_draw_inclusion(rng, ratio, min(0.2, 1 - ratio)),))
+    main = _draw_inclusion(rng, 0.9 * ratio, min(0.2, 1 - ratio))
+    lumps = []
+    for _ in range(rng.integers(1, 3)):
+        direction, size = np.array(_draw_direction(rng)), float(rng.uniform(0.4, 0.7) * ratio)
+        x, y, z = np.array(main.offset) + direction * ratio * rng.uniform(0.6, 0.9)
+        lumps.append(Inclusion((float(x), float(y), float(z)), size))
+    return replace(shape, inclusions=(main, *lumps))
 
 
 def add_calcium(rng: np.random.Generator, shape: NoduleShape, diameter_mm: float) -> NoduleShape:

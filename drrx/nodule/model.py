@@ -12,7 +12,7 @@ import numpy as np
 
 from drrx.errors import CaseRefused
 from drrx.nodule.composite import Targets
-from drrx.nodule.draw_shape import add_calcium, add_cavity, add_core, draw_body, fit_radius
+from drrx.nodule.draw_shape import add_calcium, add_cavity, add_core, draw_body, fade_edge, fit_radius
 from drrx.nodule.form import DrawnForm, Form
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
@@ -21,6 +21,7 @@ from drrx.records.nodule import Kind, Margin, Texture
 # largest diameter of the class in mm -> smooth, lobulated, spiculated
 MARGIN_SHARES = ((10.0, (0.55, 0.30, 0.15)), (20.0, (0.35, 0.35, 0.30)), (float("inf"), (0.20, 0.35, 0.45)))
 MARGINS: tuple[Margin, ...] = ("smooth", "lobulated", "spiculated")
+GLASS = ("ground_glass", "part_solid")
 HALO_CHANCE = {"smooth": 0.0, "lobulated": 0.1, "spiculated": 0.2}
 # chance of each of three tags, and of each of three vessels, at 15 mm; in proportion to the diameter, 0.4-1.6 times
 STRAND_CHANCE = {"smooth": 0.08, "lobulated": 0.20, "spiculated": 0.35}
@@ -70,7 +71,8 @@ def draw_nodule(rng: np.random.Generator, settings: SampleNodulesSettings, low_m
     margin_shares = next(shares for limit, shares in MARGIN_SHARES if diameter <= limit)
     margin = MARGINS[rng.choice(3, p=margin_shares)]
     margin = margin if settings.margin == "mix" else settings.margin
-    shape = fit_radius(draw_body(rng, margin, diameter), diameter)
+    shape = draw_body(rng, margin, diameter)
+    shape = fit_radius(fade_edge(rng, shape) if kind in GLASS else shape, diameter)
     targets = _draw_targets(rng, kind, settings)
     if kind == "part_solid":
         shape = add_core(rng, shape)
@@ -106,7 +108,7 @@ def _draw_targets(rng: np.random.Generator, kind: Kind, settings: SampleNodulesS
 
 def _draw_texture(rng: np.random.Generator, kind: Kind) -> Texture:
     """Draw the unevenness: 15 HU in solid tissue, 40 in ground glass, over 1-3 mm."""
-    sd = 40.0 if kind in ("ground_glass", "part_solid") else 15.0
+    sd = 40.0 if kind in GLASS else 15.0
     return Texture(sd, float(rng.uniform(1, 3)), int(rng.integers(2**63)))
 
 

@@ -159,7 +159,7 @@ def add_strands(rendered: RenderedShape, shape: NoduleShape, psf_fwhm_mm: Triple
     if not strands:
         return rendered
     body, h = Body(shape), rendered.spacing_mm
-    spread = np.array(psf_fwhm_mm) * (3 / FWHM_PER_SIGMA) + max(s.base_mm for s in strands) + h
+    spread = np.array(psf_fwhm_mm) * (3 / FWHM_PER_SIGMA) + 2 * max(s.base_mm for s in strands) + h
     directions = np.array([s.direction for s in strands])
     ends = (directions * (body.reach_mm(directions) + [s.length_mm for s in strands])[:, None])[:, ::-1]  # z, y, x
     low = np.minimum(0, np.floor(rendered.center_index + (ends.min(0) - spread) / h)).astype(int)

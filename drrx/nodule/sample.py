@@ -8,13 +8,15 @@ import numpy as np
 
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets, composite
-from drrx.nodule.form import DrawnForm
+from drrx.nodule.form import DrawnForm, Form
+from drrx.nodule.library import LibraryNodule
 from drrx.nodule.lung_map import make_lung_map
 from drrx.nodule.patch import sample_ct
 from drrx.nodule.psf import ScanBlur, find_scan_blur
 from drrx.nodule.rules import check_straight, refuse_place
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.site import Site, cut_at_pleura
+from drrx.nodule.transplant import find_form
 from drrx.records.anatomy import Anatomy
 from drrx.records.nodule import Nodule, NodulePatch, Triple
 from drrx.seeds import make_rng, make_seed
@@ -46,6 +48,7 @@ class NoduleSample:
 def sample_nodules(
     ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int,
     known: Sequence[tuple[Triple, float]] = (), check: Check = check_straight,
+    library: Sequence[LibraryNodule] = (), blur: ScanBlur | None = None,
 ) -> NoduleSample:  # fmt: skip
     """Draw the nodules of one variant and place them in the lungs of a CT.
 
@@ -62,6 +65,10 @@ def sample_nodules(
     check
         Gets a finished patch and those placed before it; returns why the place will not do, or ``None``. Without the
         views of the case a nodule has to show straight through from front to back.
+    library
+        Real nodules to transplant in ``settings.library_share`` of all cases (``make_library``).
+    blur
+        What ``find_scan_blur`` found in this CT; ``None`` looks for it.
 
     Raises
     ------
@@ -81,13 +88,13 @@ def sample_nodules(
     rejections: Counter[str] = Counter()
     if lungs is None:
         raise refuse_place("a label map without lung", rejections)
-    blur = find_scan_blur(ct, anatomy.labels, settings)
+    blur = blur or find_scan_blur(ct, anatomy.labels, settings)
     taken = [(np.array(center), diameter) for center, diameter in known]
     nodules: list[Nodule] = []
     patches: list[NodulePatch] = []
     for number in range(1, draw_count(settings, seed) + 1):
         name = f"n{number}"
-        site = Site(ct, anatomy, lungs, settings, make_seed(seed, name), blur.fwhm_mm)
+        site = Site(ct, anatomy, lungs, settings, make_seed(seed, name), blur.fwhm_mm, library)
         nodule, patch = site.place(name, taken, lambda patch: check(patch, patches), rejections)
         taken.append((np.array(nodule.center_world_mm), nodule.diameter_mm))
         nodules.append(nodule)
@@ -101,15 +108,16 @@ def draw_count(settings: SampleNodulesSettings, seed: int) -> int:
     return int(make_rng(make_seed(seed, "count")).integers(low, high + 1))
 
 
-def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:
-    """Render a recorded nodule again, from its numbers alone; gives the patch that ``sample_nodules`` gave."""
-    if nodule.shape is None:
-        raise DrrxError(
-            where=f"nodule {nodule.nodule_id}", found=f"a {nodule.origin} nodule", needed="a simulated nodule",
-            hint="Only simulated nodules can be rendered from their numbers.",
-        )  # fmt: skip
+def render_nodule(
+    nodule: Nodule, ct: Volume, anatomy: Anatomy, library: Sequence[LibraryNodule] = ()
+) -> NodulePatch:  # fmt: skip
+    """Render a recorded nodule again, from its numbers alone; gives the patch that ``sample_nodules`` gave.
+
+    A transplanted nodule is taken from ``library`` once more; a library without it, or with other files of its name, is
+    a ``DrrxError``.
+    """
     center = np.array(nodule.center_world_mm)
-    form = DrawnForm(nodule.shape)
+    form = _find_form(nodule, library)
     rendered = form.render(nodule.grid_spacing_mm, nodule.psf_fwhm_mm)
     if nodule.attachment == "juxtapleural":
         rendered = cut_at_pleura(rendered, anatomy.labels, center)
@@ -118,3 +126,14 @@ def render_nodule(nodule: Nodule, ct: Volume, anatomy: Anatomy) -> NodulePatch:
     before = sample_ct(ct, rendered.occupancy.shape, affine)
     after = composite(before, rendered, nodule.kind, Targets.of(nodule), nodule.measures.hu_lung_local)
     return NodulePatch(rendered.occupancy, before, after, affine)
+
+
+def _find_form(nodule: Nodule, library: Sequence[LibraryNodule]) -> Form:
+    if nodule.shape is not None:
+        return DrawnForm(nodule.shape)
+    if nodule.transplant is not None:
+        return find_form(nodule.transplant, library, f"nodule {nodule.nodule_id}")
+    raise DrrxError(
+        where=f"nodule {nodule.nodule_id}", found=f"a {nodule.origin} nodule", needed="one that was inserted",
+        hint="A real nodule is in the CT already: there is nothing to render.",
+    )  # fmt: skip

@@ -55,6 +55,20 @@ class SampleNodulesSettings:
     strands: bool = Field(default=True, description="tags to the pleura and vessels that converge, more on large ones")
     juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
     juxtapleural_share: float = Field(default=0.1, ge=0, le=1, description="share that touches the pleura")
+    library: str = Field(
+        default="",
+        description="folder of real nodules (docs/nodules.md) to transplant beside simulated ones; '' = none",
+    )
+    library_share: float = Field(default=0.5, ge=0, le=1, description="share of nodules taken from it")
+    library_scale_min: float = Field(
+        default=0.8, ge=0.5, le=1, description="a real nodule may shrink to this times its diameter"
+    )
+    library_scale_max: float = Field(
+        default=1.25, ge=1, le=2, description="and grow to this times; more makes its texture coarse"
+    )
+    library_tilt_deg: float = Field(
+        default=15.0, ge=0, le=180, description="and lean this far; it is turned about the head axis by any angle"
+    )
     blur: Literal["scan", "fixed", "none"] = Field(
         default="scan", description="scan = as blurred as the CT, measured on its skin; fixed = by psf_fwhm_mm; or none"
     )
@@ -68,7 +82,7 @@ class SampleNodulesSettings:
         default=0.35, ge=0.1, le=0.35, description="voxel edge of the nodule's grid, mm; below 6.3 mm of diameter finer"
     )
     min_diameter_slices: float = Field(
-        default=1.8, ge=1, le=5, description="smallest diameter in slice spacings: 8 mm slices take 14.4 mm and more"
+        default=2.5, ge=1, le=5, description="smallest diameter in slice spacings: 5 mm slices take 12.5 mm and more"
     )
     max_attempts: int = Field(default=200, ge=1, le=10000, description="places tried per nodule before giving up")
     edge_margin_mm: float = Field(default=10.0, ge=0, le=50, description="distance kept from first and last slice, mm")

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from drrx.nodule.composite import composite
 from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, DrawnForm, Form, fit_volume, volume_factor
 from drrx.nodule.labels import sample_labels
+from drrx.nodule.library import LibraryNodule
 from drrx.nodule.lung_map import LungMap
 from drrx.nodule.measure import measure_nodule
-from drrx.nodule.model import Draft, diameter_range_mm, draw_nodule
+from drrx.nodule.model import Draft, diameter_range_mm
 from drrx.nodule.patch import sample_ct
 from drrx.nodule.place import Candidates
 from drrx.nodule.presets import PRESETS
@@ -31,6 +32,7 @@ from drrx.nodule.rules import (
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
 from drrx.nodule.surroundings import Ball
+from drrx.nodule.transplant import draw_draft
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import Attachment, Nodule, NodulePatch, Triple
 from drrx.seeds import make_rng, make_seed
@@ -59,11 +61,11 @@ class Site:
 
     def __init__(
         self, ct: Volume, anatomy: Anatomy, lungs: LungMap, settings: SampleNodulesSettings, seed: int,
-        psf_fwhm_mm: Triple,
+        psf_fwhm_mm: Triple, library: Sequence[LibraryNodule] = (),
     ) -> None:  # fmt: skip
         self.ct, self.labels, self.lungs, self.settings, self.seed = ct, anatomy.labels, lungs, settings, seed
         low, high = diameter_range_mm(settings, ct.spacing_mm[0], lungs.room_mm)
-        draft = draw_nodule(make_rng(make_seed(seed, "shape")), settings, low, high)
+        draft = draw_draft(seed, settings, low, high, library)
         self.rng = make_rng(make_seed(seed, "place"))
         self.attachment = self._draw_attachment()
         self.zone_weights = settings.zone_weights or PRESETS[settings.preset].zone_weights

@@ -44,7 +44,7 @@ def _draw_diameters(axes: Any, nodules: Sequence[Nodule]) -> None:
 
 
 def _draw_margins(axes: Any, nodules: Sequence[Nodule]) -> None:
-    counts = Counter((nodule.margin, nodule.kind) for nodule in nodules)
+    counts = Counter((str(nodule.margin), str(nodule.kind)) for nodule in nodules)
     below = np.zeros(len(census.MARGINS))
     for kind, colour in zip(census.KINDS, KIND_COLOURS, strict=True):
         heights = [counts[margin, kind] for margin in census.MARGINS]
@@ -61,7 +61,7 @@ def _draw_lobes(axes: Any, nodules: Sequence[Nodule]) -> None:
 
 
 def _draw_zones(axes: Any, shown: Sequence[Annotation]) -> None:
-    counts = Counter((item.nodule.zone, item.visibility_class) for item in shown)
+    counts = Counter((str(item.nodule.zone), item.visibility_class) for item in shown)
     below = np.zeros(len(census.ZONES))
     for number, (name, colour) in enumerate(zip(census.CLASSES, CLASS_COLOURS, strict=True)):
         heights = [counts[zone, number] for zone in census.ZONES]
@@ -78,7 +78,7 @@ def _draw_classes(axes: Any, shown: Sequence[Annotation]) -> None:
         (-0.2, "DRR", [item.before.visibility_class for item in shown]),
         (0.2, "CXR", [item.after.visibility_class for item in shown if item.after is not None]),
     ):
-        heights = [classes.count(number) for number in places]
+        heights = [classes.count(number) for number in range(len(places))]
         axes.bar(places + offset, heights, width=0.4, color=BLUE, alpha=0.45 if name == "DRR" else 1, label=name)
     axes.set_xticks(places, census.CLASSES)
     axes.set(title="Visibility before and after restoration", ylabel="nodules in images")

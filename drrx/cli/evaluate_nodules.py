@@ -1,0 +1,64 @@
+"""Check inserted nodules, and set them beside real ones.
+
+Reads what the workflow wrote. Of every inserted nodule it finds volume, diameter, HU and centre anew, from the CT with
+the nodule minus the CT, and compares them with what was asked for and with the record; in every radiograph the centre
+and the path map with a projection of its own. With a library of real nodules, nodules of the same sizes and types are
+inserted into the cases and both are projected and measured in the same way, with two-sample tests.
+
+Writes report.json, report.md, nodules.png (nodules at random: CT, DRR, CXR, mask) and comparison.png.
+
+Example: drrx evaluate-nodules --results results --library nodule_patches --output audit
+"""
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "check inserted nodules: asked against achieved, and beside real ones"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    from drrx.cli.options import add_settings
+    from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
+
+    parser.add_argument(
+        "--results", action="append", type=Path, default=[], metavar="FOLDER",
+        help="results folder of the workflow; repeat for more",
+    )  # fmt: skip
+    parser.add_argument(
+        "--library", type=Path, metavar="FOLDER", help="real nodules: index.csv, <id>.nii.gz and <id>_seg.nii.gz"
+    )
+    parser.add_argument(
+        "--cases", nargs="+", type=Path, metavar="FOLDER",
+        help="folders with ct.nii.gz and anatomy.nii.gz to insert nodules into for the comparison with the library "
+        "(default: the cases of --results)",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for report and figures")
+    add_settings(parser, EvaluateNodulesSettings)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, compare, write, print the tables."""
+    from drrx.cli.options import make_settings
+    from drrx.errors import DrrxError
+    from drrx.evaluate.nodule_audit.audit import Audit, audit_nodules
+    from drrx.evaluate.nodule_audit.report import to_markdown
+    from drrx.evaluate.nodule_audit.results import list_cases, list_hosts
+    from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
+    from drrx.io.library import read_library
+    from drrx.nodule.settings import SampleNodulesSettings
+
+    cases = tuple(case for folder in args.results for case in list_cases(folder))
+    library = read_library(args.library) if args.library else ()
+    if not cases and not (library and args.cases):
+        raise DrrxError(
+            where="evaluate-nodules", found="nothing to look at", needed="--results, or --library with --cases",
+            hint="Give the folder that `drrx run` wrote.",
+        )  # fmt: skip
+    hosts = list_hosts(args.cases or [case.folder for case in cases], required=args.cases is not None)
+    audit = Audit(
+        cases=cases, library=library, hosts=hosts if library else (), folder=args.output,
+        settings=make_settings(EvaluateNodulesSettings, vars(args), "evaluate-nodules"),
+        sampling=SampleNodulesSettings(), progress=lambda text: print(text, flush=True),
+    )  # fmt: skip
+    print(to_markdown(audit_nodules(audit)))

@@ -1,0 +1,1 @@
+"""Inserted nodules: asked against achieved, and beside real ones."""

@@ -1,0 +1,87 @@
+"""Inserted nodules to set beside real ones: the same diameters and types, in the user's own cases."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from drrx.errors import CaseRefused, DrrxError
+from drrx.evaluate.nodule_audit.cube import cut_cube
+from drrx.evaluate.nodule_audit.look import measure_cube
+from drrx.evaluate.nodule_audit.results import Case
+from drrx.nodule.library import cut_free
+from drrx.nodule.patch import insert_nodules
+from drrx.nodule.sample import sample_nodules
+from drrx.nodule.settings import SampleNodulesSettings
+from drrx.records.anatomy import Anatomy
+from drrx.records.library import LibraryPatch
+from drrx.seeds import make_seed
+from drrx.volume import Volume
+
+Row = dict[str, Any]
+
+
+def measure_real(patches: Sequence[LibraryPatch]) -> list[Row]:
+    """Return the look of every real nodule, with ``name`` and ``kind``."""
+    rows = []
+    for patch in patches:
+        look = measure_cube(*cut_cube(patch.ct, patch.ct.with_values(patch.mask)))
+        rows.append({"name": patch.library_id, "kind": cut_free(patch).kind} | asdict(look))
+    return rows
+
+
+def measure_matched(
+    real: Sequence[Row], cases: Sequence[Case], settings: SampleNodulesSettings, seed: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[list[Row], list[str]]:  # fmt: skip
+    """Insert into each case one nodule per real one, of its measured diameter and its type, alone, and measure it.
+
+    Parameters
+    ----------
+    real
+        From ``measure_real``.
+    cases
+        Folders with CT and label map.
+    settings
+        What is not fixed by the match: margins, attachments, places, blur.
+    seed
+        With the case's name and the real nodule's: the same nodules again.
+
+    Returns
+    -------
+    rows, refused
+        Looks with ``name`` (of the real nodule), ``kind``, ``case``, ``slice_mm``, ``margin``, ``attachment``; and a
+        line per nodule that found no place.
+
+    Raises
+    ------
+    DrrxError
+        None found a place.
+    """
+    rows, refused = [], []
+    for case in cases:
+        ct, anatomy = case.read_ct(), case.read_anatomy()
+        for one in real:
+            try:
+                look = _insert(one, ct, anatomy, settings, make_seed(seed, "nodule_audit", case.name, one["name"]))
+                rows.append({"case": case.name, "slice_mm": ct.spacing_mm[0]} | look)
+            except CaseRefused as error:
+                refused.append(f"{case.name}, like {one['name']} ({one['diameter_mm']:.1f} mm): {error.code}")
+        progress(f"{case.name}: {sum(row['case'] == case.name for row in rows)} nodules like the real ones")
+    if not rows:
+        raise DrrxError(
+            where="evaluate-nodules", found=f"no place for any of {len(refused)} nodules ({refused[0]})",
+            needed="cases with room in their lungs", hint="Name other cases.",
+        )  # fmt: skip
+    return rows, refused
+
+
+def _insert(one: Row, ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int) -> Row:
+    like = replace(
+        settings, num_nodules=1, num_nodules_max=None, kind=one["kind"], diameter_min_mm=one["diameter_mm"],
+        diameter_max_mm=one["diameter_mm"], min_diameter_slices=1.0,
+    )  # fmt: skip
+    sample = sample_nodules(ct, anatomy, like, seed)
+    nodule, patch = sample.nodules[0], sample.patches[0]
+    look = measure_cube(*cut_cube(insert_nodules(ct, [patch]), patch.grid))
+    named = {"name": one["name"], "kind": one["kind"], "margin": nodule.margin, "attachment": nodule.attachment}
+    return named | asdict(look)

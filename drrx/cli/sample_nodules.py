@@ -41,8 +41,11 @@ def run(args: argparse.Namespace) -> None:
     from drrx.cli.options import make_settings
     from drrx.io.arrays import write_arrays
     from drrx.io.files import write_json
+    from drrx.io.library import read_library
     from drrx.io.nifti import read_volume, write_volume
+    from drrx.nodule.library import make_library
     from drrx.nodule.patch import insert_nodules
+    from drrx.nodule.psf import find_scan_blur
     from drrx.nodule.sample import sample_nodules
     from drrx.nodule.settings import SampleNodulesSettings
     from drrx.nodule.sham import make_sham
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> None:
 
     settings = make_settings(SampleNodulesSettings, vars(args), "drrx sample-nodules")
     ct, anatomy = read_volume(args.ct), Anatomy(read_volume(args.anatomy))
+    library = make_library(read_library(settings.library)) if settings.library else ()
+    blur = find_scan_blur(ct, anatomy.labels, settings)
     check_num_shams(settings.num_shams, settings.num_variants, "drrx sample-nodules --num-shams")
 
     def write(variant: str, nodules: "Sequence[Nodule]", patches: "Sequence[NodulePatch]", **facts: object) -> None:
@@ -64,8 +69,8 @@ def run(args: argparse.Namespace) -> None:
 
     for number in range(1, settings.num_variants + 1):
         variant = f"v{number}"
-        sample = sample_nodules(ct, anatomy, settings, make_seed(args.seed, variant))
-        write(variant, sample.nodules, sample.patches, rejections=sample.rejections)
+        sample = sample_nodules(ct, anatomy, settings, make_seed(args.seed, variant), library=library, blur=blur)
+        write(variant, sample.nodules, sample.patches, rejections=sample.rejections, blur=blur.to_json())
         if number <= settings.num_shams:
             write(f"s{number}", *zip(*map(make_sham, sample.nodules, sample.patches), strict=True), sham_of=variant)
         for nodule in sample.nodules:

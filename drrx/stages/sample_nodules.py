@@ -1,5 +1,6 @@
 """Stage ``sample_nodules``: which variants a case has, and the nodules of each as records and patches."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,12 @@ from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.geometry import ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
+from drrx.io.library import read_library
+from drrx.io.library_index import sign_library
 from drrx.io.nifti import read_volume
 from drrx.nodule.known import KnownNodule, find_known_nodules
+from drrx.nodule.library import LibraryNodule, make_library
+from drrx.nodule.psf import find_scan_blur
 from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.sham import make_sham
@@ -39,11 +44,13 @@ def run(job: CaseJob) -> Sequence[Path]:
     known = read_known(folder, ct, anatomy)
     taken = [(each.nodule.center_world_mm, each.nodule.diameter_mm) for each in known]
     check = make_view_check(job, ct, [each.patch for each in known])
+    library = _load_library(settings.library, _sign_library(job))
+    blur = find_scan_blur(ct, anatomy.labels, settings)
     products: list[Path] = []
     for number in range(1, num_variants + 1):
         seed = make_seed(job.seed, job.row.case, "sample_nodules", f"v{number}")
-        sample = sample_nodules(ct, anatomy, settings, seed, taken, check)
-        facts = {"seed": seed, "rejections": sample.rejections, "blur": sample.blur.to_json()}
+        sample = sample_nodules(ct, anatomy, settings, seed, taken, check, library, blur)
+        facts = {"seed": seed, "rejections": sample.rejections, "blur": blur.to_json()}
         products += write_variant(folder, f"v{number}", sample.nodules, sample.patches, facts)
         if number <= num_shams:
             products += write_sham(folder, f"s{number}", sample, {"seed": seed, "sham_of": f"v{number}"})
@@ -88,4 +95,15 @@ def write_variant(
     return [folder.patches(variant), folder.nodules(variant)]
 
 
-STAGE = Stage("sample_nodules", run, upstream=("read_ct", "segment_anatomy"))
+@functools.lru_cache(maxsize=1)
+def _load_library(folder: str, sha256: str) -> tuple[LibraryNodule, ...]:
+    """Read the library once for all cases; ``sha256`` tells one state of the folder from another."""
+    return make_library(read_library(folder)) if folder else ()
+
+
+def _sign_library(job: CaseJob) -> str:
+    folder = make_settings(SampleNodulesSettings, job.settings, "sample_nodules").library
+    return sign_library(folder) if folder else ""
+
+
+STAGE = Stage("sample_nodules", run, upstream=("read_ct", "segment_anatomy"), depends=_sign_library)

@@ -17,6 +17,7 @@ try:
     from drrx.errors import DrrxError
     from drrx.io.cohort import read_cohort
     from drrx.io.files import read_json, sha256_file
+    from drrx.io.library_index import sign_library
     from drrx.shards import (
         cases_by_shard,
         cohort_signature,
@@ -81,6 +82,15 @@ def signature_of_weights():
     """SHA-256 of the restorer's weights when they are not the delivered ones, which belong to the code."""
     weights = CONFIG.restore_cxr.weights
     return sha256_file(Path(weights)) if Path(weights).is_file() else weights
+
+
+def signature_of_library():
+    """SHA-256 over the files of the library of real nodules, where one is named."""
+    try:
+        folder = CONFIG.sample_nodules.library
+        return sign_library(folder) if folder else ""
+    except DrrxError as error:
+        raise WorkflowError(str(error))
 
 
 def training_films(wildcards):

@@ -21,6 +21,7 @@ rule sample_nodules:
         cases=cases_of,
         seed=CONFIG.seed,
         settings=stage_settings(CONFIG, "sample_nodules"),
+        library=signature_of_library(),
         code=stage_fingerprint("sample_nodules"),
     message:
         "Draw and place the nodules of shard {wildcards.shard}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drrx.records.anatomy import Anatomy, Label
 from drrx.volume import Volume
 
 
@@ -54,6 +55,17 @@ def make_thorax(spacing_mm=(5.0, 3.0, 3.0), size_mm=(320.0, 260.0, 360.0), lungs
     return Thorax(
         volume.with_values(np.rint(hu).astype(np.int16)), body, right, left, trachea & body, heart, bone, nodule
     )
+
+
+def make_labels(thorax):
+    """Return the true anatomy; all that is dense in a lung, a nodule too, counts as vessel, as segmentation has it."""
+    labels = np.where(thorax.body, np.uint8(Label.BODY), np.uint8(Label.OUTSIDE))
+    labels[thorax.heart & thorax.body], labels[thorax.trachea] = Label.MEDIASTINUM, Label.AIRWAY
+    labels[thorax.bone] = Label.BONE
+    dense = thorax.ct.values > -500
+    labels[thorax.right] = np.where(dense, Label.VESSEL_RIGHT, Label.LOBE_RIGHT_UPPER)[thorax.right]
+    labels[thorax.left] = np.where(dense, Label.VESSEL_LEFT, Label.LOBE_LEFT_UPPER)[thorax.left]
+    return Anatomy(thorax.ct.with_values(labels))
 
 
 def dice(first, second):

@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from drrx.nodule.labels import IS_LUNG, IS_VESSEL, grow, sample_labels
 from drrx.nodule.lung_map import LungMap, make_lung_map
-from drrx.nodule.measure import MU_WATER_PER_MM, centroid_mm, moment_axes
+from drrx.nodule.measure import centroid_mm, moment_axes, peak_log_signal
 from drrx.nodule.patch import grid_affine, sample_ct
 from drrx.nodule.removal import Removal, remove_nodule
 from drrx.records.anatomy import LOBES, Anatomy, Label
@@ -156,7 +156,7 @@ def _cut(volume: Volume, window: Volume) -> NDArray:
 def _measure(
     patch: NodulePatch, removal: Removal, hu: NDArray[np.int16], anatomy: Anatomy, lungs: LungMap | None
 ) -> NoduleMeasures:
-    share, spacing, delta = patch.occupancy, patch.grid.spacing_mm[0], patch.delta_hu
+    share, spacing = patch.occupancy, patch.grid.spacing_mm[0]
     total, center = float(share.sum(dtype=np.float64)), centroid_mm(patch)
     axes, directions = moment_axes(share, spacing)
     axial, _ = moment_axes(share[int(share.sum(axis=(1, 2)).argmax())], spacing)
@@ -169,7 +169,7 @@ def _measure(
         axes_world=(first, second, third), long_axis_axial_mm=float(axial[0]), short_axis_axial_mm=float(axial[1]),
         solid_core_diameter_mm=float((6 * core / pi) ** (1 / 3)), hu_lung_local=removal.hu_lung,
         hu_mean_inserted=float((share * patch.hu_after).sum(dtype=np.float64)) / total, delta_hu_ratio=1.0,
-        peak_log_signal=float(delta.sum(axis=1, dtype=np.float64).max()) / 1000 * spacing * MU_WATER_PER_MM,
+        peak_log_signal=peak_log_signal(patch),
         pleura_distance_mm=_find_depth_mm(lungs, center), airway_fraction=0.0, vessel_fraction=0.0,
         outside_lung_fraction=float(share[~lung].sum()) / total,
         zone_fractions={"free": 1.0} if lungs is None else lungs.zones.fractions(patch),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from drrx.nodule.measure import MU_WATER_PER_MM
+from drrx.nodule.measure import peak_log_signal
 from drrx.records.nodule import Nodule, NoduleMeasures, NodulePatch
 
 
@@ -41,12 +41,9 @@ def _targets(nodule: Nodule, lung: float) -> dict[str, Any]:
 
 
 def _measure(nodule: Nodule, patch: NodulePatch, sham: NodulePatch) -> NoduleMeasures:
-    added, whole = sham.delta_hu, float(patch.delta_hu.sum(dtype=np.float64))
+    added, whole = (float(each.delta_hu.sum(dtype=np.float64)) for each in (sham, patch))
     share = sham.occupancy.astype(np.float64)
     return replace(
-        nodule.measures,
-        hu_mean_inserted=float((share * sham.hu_after).sum() / share.sum()),
-        delta_hu_ratio=nodule.measures.delta_hu_ratio * float(added.sum(dtype=np.float64)) / whole,
-        peak_log_signal=float(added.sum(axis=1, dtype=np.float64).max())
-        / 1000 * sham.grid.spacing_mm[1] * MU_WATER_PER_MM,
+        nodule.measures, hu_mean_inserted=float((share * sham.hu_after).sum() / share.sum()),
+        delta_hu_ratio=nodule.measures.delta_hu_ratio * added / whole, peak_log_signal=peak_log_signal(sham),
     )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
+from scipy.spatial.transform import Rotation
 
 from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.mask import box_of, decode_mask, encode_mask, place_window
@@ -13,7 +14,7 @@ from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.annotate.shadow import Shadow, shadows_from_arrays, shadows_to_arrays
 from drrx.annotate.signal import Pair, find_neighbourhood, matched_filter_d_prime
 from drrx.errors import CaseRefused, DrrxError
-from drrx.geometry import make_standard_view
+from drrx.geometry import Pose, make_standard_view
 from drrx.records.annotation import ImageAnnotation
 from drrx.records.nodule import Nodule, NoduleMeasures, NoduleShape
 
@@ -25,7 +26,7 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 def make_nodule(center=(30.0, 20.0, -40.0), diameter=24.0, kind="solid"):
     measures = NoduleMeasures(
-        centroid_world_mm=center, volume_mm3=7000.0, axes_mm=(24.0, 24.0, 24.0), axes_world=IDENTITY,
+        centroid_world_mm=center, volume_mm3=np.pi / 6 * diameter**3, axes_mm=(24.0, 24.0, 24.0), axes_world=IDENTITY,
         long_axis_axial_mm=24.0, short_axis_axial_mm=24.0, solid_core_diameter_mm=24.0, hu_lung_local=-860.0,
         hu_mean_inserted=0.0, delta_hu_ratio=1.0, peak_log_signal=0.4, pleura_distance_mm=20.0,
         airway_fraction=0.0, vessel_fraction=0.0, outside_lung_fraction=0.0, zone_fractions={"free": 1.0},
@@ -56,19 +57,19 @@ def make_shadow(nodule, view=VIEW, window=True):
     return Shadow(path, path * np.float32(0.0178), int(row), int(column))
 
 
-def make_pair(shadow, texture=0.02, seed=0, gain=0.3):
+def make_pair(shadow, texture=0.02, seed=0, gain=0.3, shape=VIEW.shape):
     rng = np.random.default_rng(seed)
-    twin = (0.4 + texture * rng.normal(size=VIEW.shape)).astype(np.float32)
+    twin = (0.4 + texture * rng.normal(size=shape)).astype(np.float32)
     positive = twin.copy()
     h, w = shadow.path_mm.shape
     positive[shadow.row : shadow.row + h, shadow.column : shadow.column + w] += gain * shadow.delta_line_integral
     return Pair(twin, positive)
 
 
-def annotate_one(nodule, shadow, drr, cxr, maps=None, settings=SETTINGS, facts=None):
+def annotate_one(nodule, shadow, drr, cxr, maps=None, settings=SETTINGS, facts=None, view=VIEW):
     """The record of one nodule in one image."""
     finding = Finding(nodule, shadow, drr, cxr)
-    return annotate_image(("c", "v1", "pa"), [finding], VIEW, maps or {}, settings, facts or {}).nodules[0]
+    return annotate_image(("c", "v1", "pa"), [finding], view, maps or {}, settings, facts or {}).nodules[0]
 
 
 def annotate(nodule=None, texture=0.02, **more):
@@ -110,6 +111,62 @@ def test_centres_agree_and_follow_the_edge_convention():
     np.testing.assert_allclose((x + w / 2, y + h / 2), record.center_px, atol=0.8)
     assert record.center_px[0] > 128  # the patient's left is on the image's right
     assert record.center_px[1] > 128  # feet are down
+
+
+POSE = Pose(rotation_deg=3.0, tilt_deg=-2.0, roll_deg=1.5, distance_mm=25.0, shift_column_mm=8.0, shift_row_mm=-6.0)
+#: Axes of each image in LPS: to its right, down, and towards the source.
+AXES = {
+    "pa": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "ap": ((1, 0, 0), (0, 0, -1), (0, -1, 0)),
+    "lateral": ((0, 1, 0), (0, 0, -1), (-1, 0, 0)),
+}
+
+
+def move_and_project(point, projection, pose, view):
+    """Turn and shift the patient, then similar triangles: shares nothing with ``View`` but its definition."""
+    right, down, to_source = np.array(AXES[projection], float)
+    out = np.cross(right, -down)  # towards who looks at the image
+    turns = [-down * pose.rotation_deg, right * pose.tilt_deg, out * pose.roll_deg]
+    for turn in turns:
+        point = Rotation.from_rotvec(turn, degrees=True).apply(point)
+    point = point + right * pose.shift_column_mm + down * pose.shift_row_mm
+    magnification = (1800 + pose.distance_mm) / (1600 + pose.distance_mm - point @ to_source)
+    pitch_mm = 430 / view.shape[0]
+    return [point @ axis * magnification / pitch_mm + view.shape[0] / 2 for axis in (right, down)], magnification
+
+
+@pytest.mark.parametrize("projection", ["pa", "ap", "lateral"])
+@pytest.mark.parametrize("pose", [Pose(), POSE], ids=["exact", "jittered"])
+def test_centre_is_the_projected_point_in_every_view(projection, pose):
+    view = pose.move(make_standard_view(np.zeros(3), projection=projection, size_px=256), np.zeros(3))
+    for center in ((30.0, 20.0, -40.0), (-90.0, 60.0, 80.0), (100.0, -90.0, -110.0)):
+        nodule = make_nodule(center, diameter=14.0)
+        record = annotate_one(nodule, make_shadow(nodule, view), make_pair(make_shadow(nodule, view)), None, view=view)
+        expected, magnification = move_and_project(np.array(center), projection, pose, view)
+        # The issue asks for 0.1 px; both are exact but for rounding.
+        np.testing.assert_allclose(record.center_px, expected, atol=1e-6)
+        assert record.magnification == pytest.approx(magnification, rel=1e-9)
+        np.testing.assert_allclose(record.centroid_px, expected, atol=0.1)
+
+
+def test_centroid_of_a_balls_shadow_is_off_by_its_closed_form():
+    """Near the source the far half is magnified less: a tight cone shows what hides below 0.01 px in a chest view."""
+    view = make_standard_view(np.zeros(3), size_px=512, source_to_detector_mm=400.0, source_to_center_mm=300.0)
+    nodule = make_nodule((100.0, 0.0, 0.0), diameter=60.0)
+    record = annotate_one(replace(nodule, origin="real"), make_shadow(nodule, view), make_pair(
+        make_shadow(nodule, view), shape=view.shape), None, view=view)  # fmt: skip
+    # Length of a ray per detector area is volume times H^2 / (h^2 cos): integrate that over the ball.
+    z, y, x = np.mgrid[-30:30:121j, -30:30:121j, -30:30:121j]
+    inside = x**2 + y**2 + z**2 <= 30**2
+    across, height, depth = x[inside] + 100, z[inside], 300 + y[inside]
+    weight = np.sqrt(1 + (across**2 + height**2) / depth**2) / depth**2
+    expected_mm = 400 * (weight @ (across / depth)) / weight.sum()
+    pitch_mm = 430 / 512
+    offset_px = record.centroid_px[0] - record.center_px[0]
+    assert offset_px == pytest.approx((expected_mm - 400 * 100 / 300) / pitch_mm, abs=0.02)
+    # To second order in the radius: 4/5 (r / h)^2 of the distance from the axis.
+    assert offset_px == pytest.approx(0.8 * (30 / 300) ** 2 * 400 * 100 / 300 / pitch_mm, rel=0.1)
+    assert record.centroid_px[1] == pytest.approx(record.center_px[1], abs=0.02)
 
 
 def test_mask_is_the_visual_box_and_survives_its_code():
@@ -206,6 +263,24 @@ def test_transfer_ratio_and_leakage():
     assert annotate_image(("c", "twin", "pa"), [], VIEW, {}, SETTINGS, {}).leakage is None
 
 
+def test_each_nodule_is_measured_on_its_own_pair():
+    """A real nodule on (removed, twin), an inserted one on (twin, positive); leakage is that of the inserted one."""
+    inserted, real = make_nodule(), replace(make_nodule((-50.0, 0.0, 40.0)), origin="real", nodule_id="r1")
+    shadows = [make_shadow(inserted), make_shadow(real)]
+    removed = make_pair(shadows[1], gain=0.2).twin
+    twin = removed + 0.2 * shadows[1].place(shadows[1].delta_line_integral, VIEW.shape)
+    positive = twin + 0.3 * shadows[0].place(shadows[0].delta_line_integral, VIEW.shape)
+    pairs = [Pair(twin, positive), Pair(removed, twin)]
+    findings = [Finding(n, s, p, p) for n, s, p in zip((inserted, real), shadows, pairs, strict=True)]
+    record = annotate_image(("c", "v1", "pa"), findings, VIEW, {}, SETTINGS, {})
+    peaks = [found.before.contrast_peak / found.delta_log_peak for found in record.nodules]
+    assert peaks == pytest.approx([0.3, 0.2], rel=1e-3)
+    assert record.leakage == pytest.approx(0, abs=1e-9)
+    assert annotate_image(("c", "twin", "pa"), findings[1:], VIEW, {}, SETTINGS, {}).leakage == pytest.approx(
+        0, abs=1e-9
+    )
+
+
 def test_without_cxr_the_drr_decides():
     nodule = make_nodule()
     record = annotate(nodule, cxr=None)
@@ -224,6 +299,10 @@ def test_overlap_is_weighted_with_the_path():
     assert overlap.bone_path_mm == pytest.approx(10 * overlap.bone_fraction, rel=1e-5)
     assert overlap.lung_path_mm == pytest.approx(90, rel=1e-5)
     assert overlap.mediastinum_fraction == 0
+    nodule = make_nodule()
+    measures = replace(nodule.measures, zone_fractions={"subdiaphragm": 0.3, "hilar": 0.7}, vessel_fraction=0.12)
+    overlap = annotate(replace(nodule, measures=measures)).overlap
+    assert (overlap.subdiaphragm_fraction, overlap.vessel_fraction) == (0.3, 0.12)
 
 
 def test_inserted_nodule_at_the_border_is_refused_and_a_real_one_flagged():

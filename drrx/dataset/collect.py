@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 import drrx
 from drrx.dataset.card import write_card
+from drrx.dataset.contact_sheet import write_contact_sheet
 from drrx.dataset.entries import CaseOutcome, ImageEntry
 from drrx.dataset.formats.coco import write_coco
+from drrx.dataset.formats.croissant import NAME as CROISSANT
 from drrx.dataset.formats.croissant import write_croissant
 from drrx.dataset.formats.dicom import write_dicom
 from drrx.dataset.formats.imagefolder import write_imagefolder
@@ -23,14 +23,13 @@ from drrx.dataset.formats.node21 import write_node21
 from drrx.dataset.formats.path_maps import write_path_maps
 from drrx.dataset.formats.vindr import write_vindr
 from drrx.dataset.formats.yolo import write_yolo
-from drrx.dataset.page import make_page
-from drrx.dataset.preview import make_contact_sheet, make_panels, preview_name, write_previews
 from drrx.dataset.read import read_case
 from drrx.dataset.settings import CollectDatasetSettings, FormatName
 from drrx.dataset.splits import check_shares
 from drrx.dataset.tables import write_tables
+from drrx.dataset.viewer.write import write_viewer
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, sha256_file, write_json, write_text, write_whole
+from drrx.io.files import read_json, sha256_file, write_json, write_whole
 from drrx.records.variant import TWIN
 
 MANIFEST = "manifest.json"
@@ -94,8 +93,9 @@ def collect_dataset(
         names += FORMATS[name](folder, entries)
     if settings.dicom != "none":
         names += write_dicom(folder, entries, segments=settings.dicom == "dx+seg")
-    names += _write_pages(folder, outcomes, entries, settings)
+    names += write_contact_sheet(folder, entries, settings.contact_rows, settings.preview_px)
     names += write_card(folder, outcomes, entries, run_facts)
+    names += write_viewer(folder, outcomes, entries, [*names, CROISSANT, MANIFEST], settings.preview_px)
     names += write_croissant(folder, entries, names, settings.date_published)
     _remove_others(folder, set(names), old_names)
     summary = make_summary(outcomes, entries)
@@ -155,29 +155,6 @@ def _place(source: Path, target: Path, link: bool) -> None:
             pass
     with write_whole(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _write_pages(
-    folder: Path, outcomes: Sequence[CaseOutcome], entries: Sequence[ImageEntry], settings: CollectDatasetSettings
-) -> list[str]:
-    """Write previews, contact sheet and index; images with nodules first, twins only where there are none."""
-    twins = {entry.pair_id: entry for entry in entries if entry.role == TWIN}
-    chosen = [entry for entry in entries if entry.role != TWIN] or list(entries)
-    names: list[str] = []
-    rows: list[tuple[ImageEntry, dict[str, Image.Image]]] = []
-    shown: list[tuple[ImageEntry, dict[str, str]]] = []
-    for number, entry in enumerate(chosen[: max(settings.preview_rows, settings.contact_rows)]):
-        panels = make_panels(entry, twins.get(entry.pair_id), settings.preview_px)
-        if number < settings.preview_rows:
-            names += write_previews(folder, entry, panels)
-            shown.append((entry, {panel: preview_name(entry, panel) for panel in panels}))
-        if number < settings.contact_rows:
-            rows.append((entry, panels))
-    sheet = make_contact_sheet(rows, settings.preview_px)
-    with write_whole(folder / "contact_sheet.png") as temporary, temporary.open("wb") as stream:
-        sheet.save(stream, format="PNG")
-    write_text(folder / "index.html", make_page(outcomes, entries, shown))
-    return [*names, "contact_sheet.png", "index.html"]
 
 
 def _take_manifest(folder: Path) -> set[str]:

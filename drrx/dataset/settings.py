@@ -32,6 +32,7 @@ class CollectDatasetSettings:
     image_files: Literal["link", "copy"] = Field(
         default="link", description="link = images share the disk space of the case's own files, copy = independent"
     )
-    preview_px: int = Field(default=320, ge=64, le=2048, description="long side of the small images in index.html, px")
-    preview_rows: int = Field(default=200, ge=0, le=100000, description="images that index.html shows (all are listed)")
+    preview_px: int = Field(
+        default=256, ge=64, le=2048, description="long side of the thumbnails in index.html and contact_sheet.png, px"
+    )
     contact_rows: int = Field(default=12, ge=1, le=200, description="rows of contact_sheet.png")

@@ -33,16 +33,16 @@ def make_page(cases: Sequence[CaseOutcome], data: Mapping[str, Any], files: Sequ
     data
         From ``make_data``.
     files
-        Names of all files of the data set, relative to it; the manifest is added.
+        Names of all files of the data set, relative to it.
     """
     style = _read("viewer.css")
     program = "\n".join(_read(name) for name in PROGRAM)
-    names = [*files, "manifest.json"]
-    folders = sorted({name.partition("/")[0] for name in names if "/" in name})
+    folders = sorted({name.partition("/")[0] for name in files if "/" in name})
     return Template(_read("page.html")).substitute(
         version=escape(drrx.__version__), totals=_count_all(cases, data), style=style, program=program,
-        data=to_script({**data, "folders": folders}), style_hash=_hash(style), program_hash=_hash(program), case_counts=_count_cases(cases),
-        case_rows="".join(map(_make_case_row, cases)), file_rows=_make_file_rows(names, folders),
+        data=to_script({**data, "folders": folders}),
+        style_hash=_hash(style), program_hash=_hash(program), case_counts=_count_cases(cases),
+        case_rows="".join(map(_make_case_row, cases)), file_rows=_make_file_rows(files, folders),
     )  # fmt: skip
 
 

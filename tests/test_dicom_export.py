@@ -1,6 +1,7 @@
 """DICOM files: the PNG's pixels, the view's geometry, no word about the patient, and valid by other people's tools."""
 
 import builtins
+import json
 import re
 import shutil
 import subprocess
@@ -19,8 +20,10 @@ from drrx.annotate.mask import decode_mask
 from drrx.dataset.entries import Source
 from drrx.dataset.formats.dicom import write_dicom
 from drrx.dataset.formats.dicom_study import Study, make_uid
+from drrx.dataset.settings import CollectDatasetSettings
 from drrx.errors import DrrxError
 from tests.image_entries import FACTS, make_entries, make_entry, make_view
+from tests.test_dataset import collect, write_run
 
 #: dicom3tools do not know Synthetic Data (0008,001C), which is younger; they say so in three lines per file.
 NOT_KNOWN_YET = re.compile(r"^(Warning|Error) - </\(0008,001c\)> - ")
@@ -237,6 +240,20 @@ def test_segments_without_highdicom_are_refused_with_the_remedy(tmp_path, monkey
     with pytest.raises(DrrxError, match=r"highdicom is not installed; needed .* pip install 'drrx\[seg\]'"):
         write_dicom(tmp_path, entries, segments=True)
     assert len(write_dicom(tmp_path, entries)) == 4
+
+
+def test_a_data_set_has_them_on_request_only(tmp_path):
+    write_run(tmp_path)
+    folder = tmp_path / "dataset"
+    for setting, expected in (("dx+seg", {"image", "seg"}), ("dx", {"image"}), ("none", set())):
+        collect(tmp_path, settings=CollectDatasetSettings(preview_px=64, dicom=setting))
+        listed = json.loads((folder / "manifest.json").read_text())["files"]
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm")}
+        assert found == {name for name in listed if name.endswith(".dcm")}
+        assert {"seg" if name.endswith("_seg.dcm") else "image" for name in found} == expected
+        distribution = json.loads((folder / "croissant.json").read_text())["distribution"]
+        assert ("dicom-files" in {item["@id"] for item in distribution}) == bool(expected)
+    assert {"data_card.md", "data_card.png", "croissant.json"} <= set(listed)
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian dicom3tools) is not installed")

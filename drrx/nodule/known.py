@@ -10,13 +10,11 @@ from scipy.ndimage import distance_transform_edt, label
 from drrx.nodule.labels import IS_LUNG, IS_VESSEL, grow, sample_labels
 from drrx.nodule.lung_map import LungMap, make_lung_map
 from drrx.nodule.measure import centroid_mm, moment_axes, peak_log_signal
-from drrx.nodule.patch import grid_affine, sample_ct
 from drrx.nodule.removal import Removal, remove_nodule
 from drrx.records.anatomy import LOBES, Anatomy, Label
 from drrx.records.nodule import Attachment, Kind, Nodule, NoduleMeasures, NodulePatch, Triple
 from drrx.volume import Volume
 
-GRID_MM = 0.7
 # Solid tissue in a nodule, calcium in it: usual limits on unenhanced CTs of 1 to 3 mm slices.
 SOLID_ABOVE_HU, CALCIUM_ABOVE_HU = -300.0, 200.0
 CALCIFIED_FROM, SOLID_FROM, GLASS_BELOW = 0.1, 0.7, 0.05  # shares of the inner half of the nodule
@@ -66,31 +64,24 @@ def find_known_nodules(ct: Volume, known: Volume, anatomy: Anatomy) -> tuple[Kno
 
 
 def make_patch(ct: Volume, removal: Removal) -> NodulePatch:
-    """Return the nodule on cubes of 0.7 mm, or of the CT's voxel edge where that is less.
+    """Return the nodule on a part of the CT's own grid.
 
-    All is trilinear between the CT's voxels, as the projector reads the CT: the occupancy is the mask smoothed within
-    a voxel and keeps its volume, and the CT less this patch is the CT without the nodule.
+    So the projector reads patch and CT alike, trilinear between the same voxels, and the CT less this patch projects
+    exactly as the CT without the nodule; the occupancy is the mask, smoothed within a voxel by that reading.
     """
-    spacing = min(GRID_MM, *ct.spacing_mm)
-    touched = removal.mask.values | (removal.added_hu.values != 0)
-    ends = []
-    for axis, step in enumerate(ct.spacing_mm):
-        used = np.flatnonzero(touched.any(axis=tuple(i for i in range(3) if i != axis)))
-        ends.append(((used[0] - 1) * step, (used[-1] + 1) * step))
-    shape = tuple(int(np.ceil((high - low) / spacing)) + 1 for low, high in ends)
-    corner = removal.mask.to_world(np.array([low / step for (low, _), step in zip(ends, ct.spacing_mm, strict=True)]))
-    affine = grid_affine(corner, np.zeros(3), spacing)
-    framed = [_frame(volume) for volume in (removal.mask, removal.added_hu)]
-    share, added = (sample_ct(volume, shape, affine) for volume in framed)
-    after = sample_ct(ct, shape, affine)
-    return NodulePatch(share, after + added, after, affine)
+    mask, added = removal.mask.values, removal.added_hu.values
+    used = [np.flatnonzero((mask | (added != 0)).any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    window = tuple(slice(max(0, int(found[0]) - 1), int(found[-1]) + 2) for found in used)
+    affine = removal.mask.world_from_index.copy()
+    affine[:3, 3] = removal.mask.to_world(np.array([part.start for part in window]))
+    after = cut_like(ct, removal.mask)[window].astype(np.float32)
+    return NodulePatch(mask[window].astype(np.float32), after + added[window], after, affine)
 
 
-def _frame(volume: Volume) -> Volume:
-    """Return a volume with one voxel of zeros around it: beyond its border there is nothing."""
-    affine = volume.world_from_index.copy()
-    affine[:3, 3] = volume.to_world(np.array([-1, -1, -1]))
-    return Volume(np.pad(volume.values.astype(np.float32), 1), affine)
+def cut_like(volume: Volume, window: Volume) -> NDArray:
+    """Return the values of ``volume`` in the box of ``window``, a part of the same grid."""
+    low = np.rint(volume.to_index(window.world_from_index[:3, 3])).astype(int)
+    return volume.values[tuple(slice(a, a + n) for a, n in zip(low, window.shape, strict=True))]
 
 
 def find_kind(hu: NDArray[np.floating]) -> Kind:
@@ -129,8 +120,8 @@ def find_attachment(mask: NDArray[np.bool_], labels: NDArray[np.uint8], spacing_
 def _describe(
     name: str, ct: Volume, patch: NodulePatch, removal: Removal, anatomy: Anatomy, lungs: LungMap | None
 ) -> Nodule:
-    mask, hu = removal.mask, _cut(ct, removal.mask)
-    labels = _cut(anatomy.labels, removal.mask)
+    mask, hu = removal.mask, cut_like(ct, removal.mask)
+    labels = cut_like(anatomy.labels, removal.mask)
     depth = distance_transform_edt(mask.values, sampling=mask.spacing_mm)
     inner = mask.values & (depth >= np.median(depth[mask.values]))
     measures = _measure(patch, removal, hu, anatomy, lungs)
@@ -140,30 +131,24 @@ def _describe(
         attachment=find_attachment(mask.values, labels, mask.spacing_mm), center_world_mm=measures.centroid_world_mm,
         diameter_mm=float((6 * measures.volume_mm3 / pi) ** (1 / 3)), shape=None, transplant=None,
         hu_body=float(np.median(hu[inner])), hu_inclusion=None, hu_halo=None, hu_cavity=None,
-        psf_fwhm_mm=(0.0, 0.0, 0.0), grid_spacing_mm=patch.grid.spacing_mm[0],
+        psf_fwhm_mm=(0.0, 0.0, 0.0), grid_spacing_mm=min(ct.spacing_mm),
         lobe_approx=Label(int(np.bincount(lobes).argmax())).name.lower() if lobes.size else "unknown",
         zone="free" if lungs is None else lungs.zones.zone_at(np.array(measures.centroid_world_mm)), num_attempts=0,
         measures=measures,
     )  # fmt: skip
 
 
-def _cut(volume: Volume, window: Volume) -> NDArray:
-    """Return the values of ``volume`` in the box of ``window``, a part of the same grid."""
-    low = np.rint(volume.to_index(window.world_from_index[:3, 3])).astype(int)
-    return volume.values[tuple(slice(a, a + n) for a, n in zip(low, window.shape, strict=True))]
-
-
 def _measure(
     patch: NodulePatch, removal: Removal, hu: NDArray[np.int16], anatomy: Anatomy, lungs: LungMap | None
 ) -> NoduleMeasures:
-    share, spacing = patch.occupancy, patch.grid.spacing_mm[0]
+    share, spacing = patch.occupancy, patch.grid.spacing_mm
     total, center = float(share.sum(dtype=np.float64)), centroid_mm(patch)
     axes, directions = moment_axes(share, spacing)
-    axial, _ = moment_axes(share[int(share.sum(axis=(1, 2)).argmax())], spacing)
+    axial, _ = moment_axes(share[int(share.sum(axis=(1, 2)).argmax())], spacing[1:])
     first, second, third = (_to_triple(direction) for direction in directions)
     core = float((removal.mask.values & (hu > SOLID_ABOVE_HU)).sum()) * removal.mask.voxel_volume_mm3
     labels = sample_labels(anatomy.labels, share.shape, patch.world_from_index)
-    lung = grow(IS_LUNG[labels], PLEURA_MM, (spacing,) * 3)
+    lung = grow(IS_LUNG[labels], PLEURA_MM, spacing)
     return NoduleMeasures(
         centroid_world_mm=center, volume_mm3=patch.volume_mm3, axes_mm=_to_triple(axes),
         axes_world=(first, second, third), long_axis_axial_mm=float(axial[0]), short_axis_axial_mm=float(axial[1]),

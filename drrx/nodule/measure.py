@@ -1,5 +1,6 @@
 """Measure a nodule after it was put into the CT."""
 
+from collections.abc import Sequence
 from math import pi
 
 import numpy as np
@@ -17,7 +18,9 @@ MU_WATER_PER_MM = 0.0205  # 120 kVp behind 10-20 cm of tissue; only for the chec
 Share = NDArray[np.float32]
 
 
-def moment_axes(occupancy: Share, spacing_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moment_axes(
+    occupancy: Share, spacing_mm: float | Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return axes of the uniform ellipsoid (or ellipse) with the same second moments.
 
     Returns
@@ -30,7 +33,7 @@ def moment_axes(occupancy: Share, spacing_mm: float) -> tuple[NDArray[np.float64
     """
     dims = occupancy.ndim
     total = float(occupancy.sum(dtype=np.float64))
-    margins = [np.arange(n) * spacing_mm for n in occupancy.shape]
+    margins = [np.arange(n) * mm for n, mm in zip(occupancy.shape, np.broadcast_to(spacing_mm, dims), strict=True)]
     grids = np.meshgrid(*margins, indexing="ij", sparse=True)[::-1]  # x first
     means = [float((occupancy * g).sum(dtype=np.float64)) / total for g in grids]
     covariance = np.empty((dims, dims))

@@ -193,7 +193,7 @@ class Nodule:
     psf_fwhm_mm
         Gaussian blur along (z, y, x) that stands for the scanner; zeros are none.
     grid_spacing_mm
-        Voxel edge of the fine grid.
+        Voxel edge of the fine grid; for a real nodule the CT's shortest one.
     lobe_approx
         Name of the lobe at the centre; the lobes are planes for fissures, never truth.
     zone
@@ -268,7 +268,8 @@ class NodulePatch:
     hu_before, hu_after
         float32 ``[z, y, x]`` HU of the CT on this grid (trilinear) without and with the nodule.
     world_from_index
-        float64 ``(4, 4)``: index (z, y, x, 1) of a voxel centre -> LPS mm; axis-aligned, at most 0.35 mm.
+        float64 ``(4, 4)``: index (z, y, x, 1) of a voxel centre -> LPS mm; axis-aligned, cubes of at most
+        0.35 mm; for a real nodule a part of the CT's own grid.
     """
 
     occupancy: NDArray[np.float32]

@@ -11,7 +11,7 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, gaussian_filter, label
 from skimage.morphology import convex_hull_image
 
 from drrx.errors import DrrxError
@@ -24,7 +24,8 @@ MIN_LUNG_VOXELS = 50
 CORE_DEPTH_MM = 1.5  # deeper than this a voxel is nodule through and through, or half as deep as the nodule goes
 REACH_MM = 1.5  # a blurred nodule goes on this far outside a tight mask, from half a voxel's share down to nothing
 MIN_SHARE_OUTSIDE = 0.1  # less is noise of the lung
-MIN_CONTRAST_HU = 100.0
+MIN_SHARE_TOGETHER = 0.25
+MIN_CONTRAST_HU, VESSEL_EXCESS_HU = 100.0, 100.0
 # Types by the share of the nodule's volume above an HU
 CALCIUM_HU, CALCIUM_SHARE = 200.0, 0.1
 SOLID_HU, SOLID_SHARE, PART_SOLID_SHARE = -300.0, 0.6, 0.1
@@ -80,10 +81,9 @@ class LibraryNodule:
         return float(found.min()), float(found.max())
 
     @property
-    def reach_mm(self) -> float:
-        """Distance from the centre to the farthest voxel that is partly nodule."""
-        away = (np.argwhere(self.share > 0) - self.center_index) * self.spacing_mm
-        return float(np.sqrt((away**2).sum(axis=1)).max())
+    def voxels_mm(self) -> NDArray[np.float64]:
+        """Centres of the voxels that are partly nodule, ``(count, 3)``: (z, y, x) mm from the nodule's centre."""
+        return np.asarray((np.argwhere(self.share > 0) - self.center_index) * self.spacing_mm)
 
 
 def make_library(patches: Sequence[LibraryPatch]) -> tuple[LibraryNodule, ...]:
@@ -158,8 +158,17 @@ def _matte(
     tail = 0.5 * np.clip(1 - (outside - min(spacing_mm) / 2) / REACH_MM, 0, 1)
     share = np.where(beyond, np.where(share < MIN_SHARE_OUTSIDE, 0, np.minimum(share, tail)), share)
     share[core] = 1
-    tissue = np.where(core | (~beyond & (hu > tissue)), hu, tissue)
+    share[~_hang_together(share, core)] = 0
+    # Likewise at the rim: tissue much brighter than that beside it is a vessel that the mask took in.
+    tissue = np.where(core, hu, np.where(beyond, tissue, np.clip(hu, tissue, tissue + VESSEL_EXCESS_HU)))
     return share.astype(np.float32), tissue.astype(np.float32)
+
+
+def _hang_together(share: NDArray[np.float64], core: Mask) -> Mask:
+    """Return what hangs together with the core: a rim of pleura that lung parts from the nodule does not."""
+    parts, _ = label((gaussian_filter(share, 0.7) > MIN_SHARE_TOGETHER) | core)
+    joined = np.isin(parts, np.unique(parts[core]))
+    return np.asarray(binary_dilation(joined, np.ones((3, 3, 3))))
 
 
 def _find_kind(weight: NDArray[np.float64], tissue: Grid) -> Kind:

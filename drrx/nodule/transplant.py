@@ -46,21 +46,20 @@ class TransplantForm:
         ``deviation_hu`` is the HU of the tissue less its mean.
         """
         scale, own = self.transplant.scale, self.nodule
-        half = int(np.ceil((scale * own.reach_mm + 1) / spacing_mm))
         world = np.array(self.transplant.rotation)[::-1, ::-1]  # z, y, x
         spacing = np.array(own.spacing_mm)
         matrix = world.T * (spacing_mm / scale) / spacing[:, None]
-        offset = own.center_index - matrix.sum(axis=1) * half
         missing = [np.sqrt(max(0.0, psf**2 - (scale * OWN_FWHM_VOXELS * max(spacing)) ** 2)) for psf in psf_fwhm_mm]
         sigmas = [width / FWHM_PER_SIGMA / spacing_mm for width in missing]
-        pad = np.ceil(3 * np.array(sigmas)).astype(int)
+        extent = scale * (np.abs(own.voxels_mm @ world.T).max(axis=0) + max(spacing)) / spacing_mm
+        half = np.ceil(extent + 3 * np.array(sigmas)).astype(int)
 
         def resample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-            turned = affine_transform(values, matrix, offset - matrix @ pad, tuple(2 * (half + pad) + 1), order=3)
+            turned = affine_transform(values, matrix, own.center_index - matrix @ half, tuple(2 * half + 1), order=3)
             return np.asarray(gaussian_filter(turned, sigmas, mode="constant", truncate=3.0), dtype=np.float32)
 
         share, excess = resample(own.share), resample(own.share * (own.tissue_hu - np.float32(own.hu_body)))
-        return self._assemble(share, excess, spacing_mm, half + pad)
+        return self._assemble(share, excess, spacing_mm, half)
 
     def _assemble(
         self, share: NDArray[np.float32], excess: NDArray[np.float32], spacing_mm: float, center: NDArray[np.int64]

@@ -103,7 +103,7 @@ def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) 
     body = Body(shape)
     extent = body.largest_mm + float(np.linalg.norm(body.centroid)) + shape.halo_width_mm + spacing_mm
     half = int(np.ceil(extent / spacing_mm))
-    axis = np.arange(-half, half + 1) * spacing_mm
+    axis = np.arange(-half, half + 1, dtype=np.float64) * spacing_mm
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"))[::-1]  # x, y, z
     radius, rho = body.surface_mm(points)
     occupancy = _profile(radius, rho, shape.margin_exponent, spacing_mm).astype(np.float32)
@@ -111,8 +111,8 @@ def render_shape(shape: NoduleShape, spacing_mm: float, margin_mm: float = 1.0) 
     if shape.halo_width_mm > 0:
         outside = np.clip(1 - (radius - rho) / shape.halo_width_mm, 0, 1)
         halo = ((1 - occupancy) * outside).astype(np.float32)
-    inclusion = _render_inclusions(body, points, radius / rho, occupancy, spacing_mm)
-    cavity = None if shape.cavity is None else _render_part(body, points, shape.cavity, 0.0, spacing_mm)
+    inclusion = _render_inclusions(body, axis, radius / rho, occupancy)
+    cavity = None if shape.cavity is None else _render_part(body, axis, shape.cavity, 0.0)
     # Strands reach far into empty space: only they are drawn on the larger grid.
     strands = max((s.length_mm for s in shape.spicules), default=0.0)
     extra = int(np.ceil((strands + margin_mm) / spacing_mm))
@@ -131,9 +131,7 @@ def _profile(radius: FloatArray, rho: FloatArray, exponent: float, edge_mm: floa
     return (1 - relative**2) ** exponent * share_inside(rho - radius, edge_mm)
 
 
-def _render_inclusions(
-    body: Body, points: FloatArray, relative: FloatArray, occupancy: Grid, edge_mm: float
-) -> Grid | None:
+def _render_inclusions(body: Body, axis_mm: FloatArray, relative: FloatArray, occupancy: Grid) -> Grid | None:
     shape = body.shape
     if shape.num_laminae:
         shells = 0.5 - 0.5 * np.cos(2 * pi * shape.num_laminae * np.minimum(relative, 1))
@@ -142,15 +140,21 @@ def _render_inclusions(
         return None
     result = np.zeros_like(occupancy)
     for part in shape.inclusions:
-        np.maximum(result, _render_part(body, points, part, shape.margin_exponent, edge_mm), out=result)
+        np.maximum(result, _render_part(body, axis_mm, part, shape.margin_exponent), out=result)
     return np.minimum(result, occupancy)
 
 
-def _render_part(body: Body, points: FloatArray, part: Inclusion, exponent: float, edge_mm: float) -> Grid:
-    """Return the share of a smaller copy of the body inside it."""
-    moved = points - np.array(part.offset).reshape(3, 1, 1, 1) * body.shape.radius_mm
-    radius, rho = body.surface_mm(moved / part.ratio)
-    return _profile(radius * part.ratio, rho * part.ratio, exponent, edge_mm).astype(np.float32)
+def _render_part(body: Body, axis_mm: FloatArray, part: Inclusion, exponent: float) -> Grid:
+    """Return the share of a smaller copy of the body on the cube over ``axis_mm``."""
+    edge = float(axis_mm[1] - axis_mm[0])
+    middle = np.array(part.offset) * body.shape.radius_mm
+    reach = part.ratio * (body.largest_mm + float(np.linalg.norm(body.centroid))) + edge
+    window = [slice(*np.searchsorted(axis_mm, (m - reach, m + reach))) for m in middle[::-1]]
+    z, y, x = np.meshgrid(*(axis_mm[w] for w in window), indexing="ij")
+    radius, rho = body.surface_mm((np.stack([x, y, z]) - middle.reshape(3, 1, 1, 1)) / part.ratio)
+    share = np.zeros((len(axis_mm),) * 3, dtype=np.float32)
+    share[tuple(window)] = _profile(radius * part.ratio, rho * part.ratio, exponent, edge)
+    return share
 
 
 def add_strands(rendered: RenderedShape, shape: NoduleShape, psf_fwhm_mm: Triple) -> RenderedShape:

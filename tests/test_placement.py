@@ -18,27 +18,9 @@ from drrx.nodule.surroundings import lens_area, overlaps_another, survey
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import Nodule
 from drrx.volume import Volume
+from tests.chests import make_case
 
 QUICK = {"preset": "screening", "diameter_max_mm": 12.0}
-
-
-def make_case(slice_mm=2.5, hu_lung=-860, lung_mm=(34.0, 40.0, 70.0), vessel=True):
-    """Two ellipsoidal lungs in a box of tissue; a straight vessel in each."""
-    spacing = (slice_mm, 1.5, 1.5)
-    shape = tuple(round(size / step) for size, step in zip((180, 150, 200), spacing, strict=True))
-    labels = np.full(shape, Label.BODY, np.uint8)
-    volume = Volume.from_spacing(labels, spacing, (-100.0, -75.0, -90.0))
-    z, y, x = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij", sparse=True)
-    x, y, z = x * 1.5 - 100, y * 1.5 - 75, z * slice_mm - 90
-    for side, upper, lower, vessels in ((-1, 11, 13, 5), (1, 14, 15, 6)):
-        radius = ((x - side * 45) / lung_mm[0]) ** 2 + (y / lung_mm[1]) ** 2 + (z / lung_mm[2]) ** 2
-        labels[(radius < 1) & (z >= 0)] = upper
-        labels[(radius < 1) & (z < 0)] = lower
-        if vessel:
-            labels[(radius < 1) & ((x - side * 45) ** 2 + (y - 10) ** 2 < 9)] = vessels
-    labels[:, [0, -1]] = labels[:, :, [0, -1]] = Label.OUTSIDE
-    hu = np.where(labels == Label.OUTSIDE, -1000, np.where(labels >= 11, hu_lung, 40)).astype(np.int16)
-    return Volume(hu, volume.world_from_index), Anatomy(Volume(labels, volume.world_from_index))
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +104,9 @@ def test_thick_slices_take_large_nodules_only():
     case = make_case(slice_mm=8.0)
     settings = SampleNodulesSettings()
     for seed in range(3):
-        assert sample_nodules(*case, settings, seed).nodules[0].diameter_mm >= 14.4 - 1e-6
+        assert sample_nodules(*case, settings, seed).nodules[0].diameter_mm >= 20 - 1e-6
     with pytest.raises(
-        CaseRefused, match=r"slices every 8.0 mm \(nodules from 14.4 mm.*thinner reconstruction"
+        CaseRefused, match=r"slices every 8.0 mm \(nodules from 20.0 mm.*thinner reconstruction"
     ) as error:
         sample_nodules(*case, SampleNodulesSettings(diameter_max_mm=10.0), 0)
     assert error.value.code == "NO_PLACE"

@@ -17,27 +17,9 @@ from drrx.nodule.zones import ZONES
 from drrx.records.anatomy import Anatomy, Label
 from drrx.records.nodule import NodulePatch
 from drrx.volume import Volume
+from tests.chests import STEP, make_chest
 
-STEP = 2.5
-Z, Y, X = (np.arange(n) * STEP - o for n, o in ((96, 120), (72, 90), (120, 150)))
-Z, Y, X = Z[:, None, None], Y[None, :, None], X[None, None, :]
-
-
-def make_chest():
-    """Lungs around two domes, a heart that leans to the left, a trachea that forks 20 mm above the middle."""
-    labels = np.full((96, 72, 120), Label.BODY, np.uint8)
-    for side, upper, lower in ((-1, 11, 13), (1, 14, 15)):
-        lung = ((X - side * 70) / 55) ** 2 + (Y / 75) ** 2 + (Z / 105) ** 2 < 1
-        dome = (X - side * 70) ** 2 + (Y + 20) ** 2 + (Z + 105) ** 2 < 65**2
-        labels[lung & ~dome & (Z >= 0)] = upper
-        labels[lung & ~dome & (Z < 0)] = lower
-    heart = ((X - 25) / 55) ** 2 + ((Y + 30) / 40) ** 2 + ((Z + 20) / 50) ** 2 < 1
-    labels[heart | ((np.abs(X) < 20) & (np.abs(Y) < 25) & (Z > -60) & (Z < 95))] = Label.MEDIASTINUM
-    tube = (X**2 + Y**2 < 64) & (Z > 20) & (Z < 110)
-    fork = (np.abs(X) < 30) & (Y**2 + (Z - 18) ** 2 < 36)
-    labels[tube | fork] = Label.AIRWAY
-    labels[:, [0, -1]] = labels[:, :, [0, -1]] = Label.OUTSIDE
-    return Volume.from_spacing(labels, (STEP,) * 3, (-150.0, -90.0, -120.0))
+PLAIN = {"blur": "fixed", "texture": False, "strands": False, "margin": "smooth"}
 
 
 @pytest.fixture(scope="module")
@@ -207,20 +189,20 @@ def test_the_share_of_the_outer_two_thirds(lungs):
 
 @pytest.mark.parametrize("preset", ["visible", "hidden"])
 def test_presets_land_in_their_zones(ct, labels, preset):
-    settings = SampleNodulesSettings(preset=preset, diameter_min_mm=8.0, diameter_max_mm=14.0, texture=False)
+    settings = SampleNodulesSettings(preset=preset, diameter_min_mm=8.0, diameter_max_mm=14.0, **PLAIN)
     zones = Counter()
-    for seed in range(8):
+    for seed in range(6):
         (nodule,) = sample_nodules(ct, Anatomy(labels), settings, seed).nodules
         zones[nodule.zone] += 1
         free = nodule.measures.zone_fractions.get("free", 0.0)
         assert free >= 0.5 if preset == "visible" else free <= 0.5
         assert sum(nodule.measures.zone_fractions.values()) == pytest.approx(1)
     # A centre may lie a voxel beyond the border, never the larger part of the nodule.
-    assert zones["free"] >= 7 if preset == "visible" else zones["free"] <= 1
+    assert zones["free"] >= 5 if preset == "visible" else zones["free"] <= 1
 
 
 def test_weights_beat_the_preset_and_zones_without_room_are_named(ct, labels):
-    settings = SampleNodulesSettings(preset="visible", zone_weights={"apical": 1.0}, diameter_max_mm=11.0)
+    settings = SampleNodulesSettings(preset="visible", zone_weights={"apical": 1.0}, diameter_max_mm=11.0, **PLAIN)
     assert sample_nodules(ct, Anatomy(labels), settings, 1).nodules[0].zone == "apical"
     nowhere = SampleNodulesSettings(zone_weights={"apical": 0.0}, juxtapleural_share=0.0, juxtavascular_share=0.0)
     with pytest.raises(CaseRefused, match="no_room_in_zones 1") as error:

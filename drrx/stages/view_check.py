@@ -62,14 +62,14 @@ class ViewCheck:
     """
 
     def __init__(self, views: Sequence[View], settings: AnnotateCxrSettings, known: Sequence[NodulePatch] = ()) -> None:
-        self._views, self._settings, self._known = tuple(views), settings, tuple(known)
+        self.views, self._settings, self._known = tuple(views), settings, tuple(known)
         self._taken: dict[int, tuple[NodulePatch, list[Footprint | None]]] = {}
 
     def __call__(self, patch: NodulePatch, others: Sequence[NodulePatch]) -> Reason | None:
         """Return why ``patch`` will not do beside ``others``, or ``None``."""
         neighbours = [self._recall(other) for other in (*self._known, *others)]
         # View by view: most of what fails does so in the first.
-        for number, view in enumerate(self._views):
+        for number, view in enumerate(self.views):
             shown = project_footprint(patch, view)
             if reason := self._judge(shown, view.shape, [prints[number] for prints in neighbours]):
                 return reason
@@ -78,7 +78,7 @@ class ViewCheck:
     def _recall(self, patch: NodulePatch) -> list[Footprint | None]:
         """Return the footprints of a patch that stays, made once; holding the patch keeps its id its own."""
         if id(patch) not in self._taken:
-            self._taken[id(patch)] = (patch, [project_footprint(patch, view) for view in self._views])
+            self._taken[id(patch)] = (patch, [project_footprint(patch, view) for view in self.views])
         return self._taken[id(patch)][1]
 
     def _judge(

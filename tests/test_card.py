@@ -60,7 +60,7 @@ def test_images_are_counted_by_view_role_and_split(card):
         ["all", "2", "4", "4", "4", "4", "20"],
     ]  # fmt: skip
     assert tables["split"][1:] == [["train", "2", "4", "4", "4", "4", "20"], ["all", "2", "4", "4", "4", "4", "20"]]
-    assert "5 cases were given, 2 are in. They make 16 images of 256 x 256 px with 6 nodules, which are seen 20" in card
+    assert "Cases: 2 of 5 given. Images: 16, 256 x 256 px. Nodules: 6, seen 20 times in all images." in card
 
 
 def test_nodules_are_counted_once_whatever_shows_them(entries, card):
@@ -162,5 +162,5 @@ def test_same_entries_same_bytes_without_dates(entries, tmp_path):
 def test_a_data_set_without_images_has_a_card(tmp_path):
     write_card(tmp_path, OUTCOMES[2:], [], {})
     text = (tmp_path / "data_card.md").read_text()
-    assert "3 cases were given, 0 are in. They make 0 images" in text
+    assert "Cases: 0 of 3 given. Images: 0. Nodules: 0" in text
     assert "`NO_LUNGS` | 2" in text

@@ -79,9 +79,10 @@ def _tell_counts(outcomes: Sequence[CaseOutcome], entries: Sequence[ImageEntry])
     nodules = census.list_distinct(entries)
     sizes = sorted({f"{entry.width} x {entry.height} px" for entry in entries})
     return (
-        f"{len(outcomes)} cases were given, {len(used)} are in. They make {len(entries)} images of "
-        f"{' and '.join(sizes) or 'no size'} with {len(nodules)} nodules, which are seen "
-        f"{len(census.list_shown(entries))} times.\n\n![Sizes, types, places and visibility of the nodules]({NAMES[1]})"
+        f"Cases: {len(used)} of {len(outcomes)} given. Images: {len(entries)}"
+        f"{''.join(f', {size}' for size in sizes)}. Nodules: {len(nodules)}, seen "
+        f"{len(census.list_shown(entries))} times in all images."
+        f"\n\n![Sizes, types, places and visibility of the nodules]({NAMES[1]})"
     )
 
 

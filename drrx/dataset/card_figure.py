@@ -14,11 +14,13 @@ from drrx.records.nodule import Nodule
 CLASS_COLOURS = ("#8c2d2d", "#e08a3c", "#5aa469", "#2f6db3")
 KIND_COLOURS = ("#2f6db3", "#7fb2e5", "#b9a3d6", "#777777")
 BLUE = "#2f6db3"
+LEAST_D_PRIME = 0.05  # smaller ones, and negative ones, are drawn here
 
 
 def draw_card(entries: Sequence[ImageEntry]) -> Any:
     """Return a figure of six panels; the first three count nodules once, the others as often as images show them."""
     from matplotlib.figure import Figure  # slow to import
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(12, 7.2), dpi=100, layout="constrained")
     nodules, shown = census.list_distinct(entries), census.list_shown(entries)
@@ -32,6 +34,9 @@ def draw_card(entries: Sequence[ImageEntry]) -> Any:
     for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
         axes.title.set_fontsize(10)
+    for axes in panels.flat[:5]:  # counts are whole numbers
+        counted = axes.xaxis if axes is panels[0, 2] else axes.yaxis
+        counted.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
@@ -90,7 +95,9 @@ def _draw_sizes(axes: Any, shown: Sequence[Annotation]) -> None:
         points = [((i.after or i.before).d_prime, i.nodule.diameter_mm) for i in shown if i.nodule.kind == kind]
         if points:
             d_prime, diameter = zip(*points, strict=True)
-            axes.scatter(diameter, np.maximum(d_prime, 0.05), s=14, color=colour, alpha=0.8, linewidth=0)
+            axes.scatter(diameter, np.maximum(d_prime, LEAST_D_PRIME), s=14, color=colour, alpha=0.8, linewidth=0)
     axes.set(title="Size against detectability, by type", xlabel="diameter, mm", ylabel="d' in the restored image")
-    if shown:
-        axes.set_yscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=LEAST_D_PRIME * 0.9, top=max(10.0, axes.get_ylim()[1]))
+    axes.set_xlim(left=0, right=max(30.0, axes.get_xlim()[1]))
+    axes.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])

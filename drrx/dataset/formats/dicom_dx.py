@@ -80,8 +80,8 @@ def _tell_geometry(dataset: Dataset, entry: ImageEntry) -> None:
     dataset.AcquisitionContextSequence = []
     dataset.PositionerType = "NONE"
     dataset.ImagerPixelSpacing = [_make_decimal(value) for value in facts.pixel_spacing_mm]
-    dataset.DistanceSourceToDetector = _make_decimal(facts.source_to_detector_mm)
-    dataset.DistanceSourceToPatient = _make_decimal(facts.source_to_center_mm)
+    dataset.DistanceSourceToDetector = _make_decimal(round(facts.source_to_detector_mm, 6))
+    dataset.DistanceSourceToPatient = _make_decimal(round(facts.source_to_center_mm, 6))
     dataset.EstimatedRadiographicMagnificationFactor = _make_decimal(
         facts.source_to_detector_mm / facts.source_to_center_mm
     )

@@ -104,7 +104,8 @@ def check_case(case: Case, chosen: Collection[str]) -> tuple[list[Row], list[Row
         row = describe(inserted)
         nodules.append(row | measure_insertion(inserted.nodule, inserted.patch, ct, anatomy))
         for shown in inserted.shown:
-            images.append(row | {"view": shown.view.name} | measure_image(shown, inserted.patch))
+            named = row | {"name": f"{inserted.name}_{shown.view.name}"}
+            images.append(named | measure_image(shown, inserted.patch))
         if inserted.name in chosen:
             pictures.append(make_picture(inserted, ct))
     return nodules, images, pictures

@@ -21,6 +21,8 @@ class Check:
         Limits.
     scale
         Factor for tables (100 for percent).
+    short
+        Head of its column in the table by group; empty: not in it.
     """
 
     key: str
@@ -28,6 +30,7 @@ class Check:
     low: float
     high: float
     scale: float = 1.0
+    short: str = ""
 
     def passes(self, value: float) -> bool:
         """Return whether a value is within the limits."""
@@ -40,18 +43,18 @@ class Check:
         return abs(value)
 
 
-def _within(key: str, title: str, limit: float, scale: float = 1.0) -> Check:
-    return Check(key, title, -limit, limit, scale)
+def _within(key: str, title: str, limit: float, scale: float = 1.0, short: str = "") -> Check:
+    return Check(key, title, -limit, limit, scale, short)
 
 
 #: Asked against achieved, in 3-D.
 NODULE_CHECKS = (
-    _within("volume", "volume, found over asked - 1, %", 0.02, 100),
-    _within("diameter", "diameter, found over asked - 1, %", 0.01, 100),
-    Check("hu_share", "HU added to the CT, share of asked, %", 0.80, np.inf, 100),
-    _within("hu_mass", "HU x volume, CT grid over patch - 1, %", 0.01, 100),
-    _within("center_ct_voxels", "centroid, CT grid against patch, voxels", 0.5),
-    _within("center_asked_voxels", "centroid against centre asked, voxels", 0.5),
+    _within("volume", "volume, found over asked - 1, %", 0.02, 100, "volume, %"),
+    _within("diameter", "diameter, found over asked - 1, %", 0.01, 100, "diameter, %"),
+    Check("hu_share", "HU added to the CT, share of asked, %", 0.80, np.inf, 100, "HU added, %"),
+    _within("hu_mass", "HU x volume, CT grid over patch - 1, %", 0.01, 100, "HU x volume, %"),
+    _within("center_ct_voxels", "centroid, CT grid against patch, voxels", 0.5, short="centroid in CT, voxels"),
+    _within("center_asked_voxels", "centroid against centre asked, voxels", 0.5, short="centre, voxels"),
     _within("recorded_center_mm", "centroid, recorded against found, mm", 0.01),
     _within("recorded_volume", "volume, recorded over found - 1, %", 0.001, 100),
     _within("recorded_share", "HU share, recorded - found, %", 0.01, 100),
@@ -59,11 +62,11 @@ NODULE_CHECKS = (
 )
 #: The same nodule in every view.
 IMAGE_CHECKS = (
-    _within("center_px", "centre against own pinhole projection, px", 0.1),
-    _within("centroid_px", "path-weighted centroid against own, px", 0.1),
-    _within("path_mass", "sum of path map over own - 1, %", 0.01, 100),
-    Check("box_inside_px", "full box from the border, px", 0.0, np.inf),
-    Check("peak", "peak change of -ln(I/I0)", 0.01, np.inf),
+    _within("center_px", "centre against own pinhole projection, px", 0.1, short="centre, px"),
+    _within("centroid_px", "path-weighted centroid against own, px", 0.1, short="centroid, px"),
+    _within("path_mass", "sum of path map over own - 1, %", 0.01, 100, "path map, %"),
+    Check("box_inside_px", "full box from the border, px", 0.0, np.inf, 1.0, "border, px"),
+    Check("peak", "peak change of -ln(I/I0)", 0.01, np.inf, 1.0, "peak"),
     _within("recorded_peak", "peak, recorded over path map - 1, %", 0.001, 100),
 )
 
@@ -78,7 +81,7 @@ def summarize(rows: Sequence[Row], checks: Sequence[Check]) -> dict[str, dict[st
         values = [row[check.key] for row in given]
         outside = [row["name"] for row, value in zip(given, values, strict=True) if not check.passes(value)]
         found[check.key] = {
-            "title": check.title, "low": None if np.isinf(check.low) else check.low,
+            "title": check.title, "short": check.short, "low": None if np.isinf(check.low) else check.low,
             "high": None if np.isinf(check.high) else check.high, "scale": check.scale, "n": len(values),
             "median": float(np.median(values)), "worst": max(values, key=check.miss),
             "within": 1 - len(outside) / len(values), "outside": outside,

@@ -33,7 +33,7 @@ def draw_comparison(real: Sequence[Row], inserted: Sequence[Row]) -> Any:
     figure = make_figure(2.6 * len(SHOWN), 5.6)
     above, below = figure.subplots(2, len(SHOWN))
     for scatter, steps, key in zip(above, below, SHOWN, strict=True):
-        for rows, color, size, label in ((inserted, INSERTED, 6, "inserted"), (real, REAL, 22, "real")):
+        for rows, color, size, label in ((inserted, INSERTED, 9, "inserted"), (real, REAL, 20, "real")):
             for kind, marker in KINDS.items():
                 chosen = [row for row in rows if row["kind"] == kind]
                 scatter.scatter(
@@ -50,8 +50,8 @@ def draw_comparison(real: Sequence[Row], inserted: Sequence[Row]) -> Any:
             axes.tick_params(labelsize=7)
             axes.grid(alpha=0.3)
     below[0].set_ylabel("share of nodules below", fontsize=8)
-    below[0].legend(fontsize=7)
+    below[0].legend(fontsize=7, loc="lower right")
     for kind, marker in KINDS.items():
-        above[0].scatter([], [], marker=marker, color="gray", s=12, label=kind.replace("_", " "))
-    above[0].legend(fontsize=6)
+        above[2].scatter([], [], marker=marker, color="gray", s=12, label=kind.replace("_", " "))
+    above[2].legend(fontsize=6, loc="lower right")
     return figure

@@ -73,8 +73,7 @@ def _draw_inserted(panels: Sequence[Any], picture: Picture, crop_mm: float) -> N
         return
     shown = inserted.shown[0]
     drr = _crop(read_image(shown.folder / "drr.png"), shown, crop_mm)
-    cxr_file = shown.folder / "cxr.png"
-    cxr = _crop(read_image(cxr_file), shown, crop_mm) if cxr_file.is_file() else drr
+    cxr = _crop(read_image(shown.folder / "cxr.png"), shown, crop_mm)
     outline = _crop(decode_mask(shown.annotation.mask).astype(np.float32), shown, crop_mm)
     for axes, image, name in zip(panels[1:], (drr, cxr, cxr), (f"DRR {shown.view.name}", "CXR", "mask"), strict=True):
         _draw_gray(axes, image)

@@ -12,8 +12,8 @@ Real: patches of the library. Inserted: for each real nodule and case one of its
 Both are outlined half way between the local lung and their own core in a cube of 1 mm voxels and projected in parallel
 from front to back. Median [10th, 90th percentile]. KS p: Kolmogorov-Smirnov test of the values; matched p: test of what
 is left after a parabola in diameter is taken off (the smaller of Kolmogorov-Smirnov and Mann-Whitney, times 2); AUC:
-chance that an inserted nodule has more than a real one of its size, .5 is alike; shift: difference of medians over the
-real one's. **Bold**: different at 5 % over all measures (Holm). Nodules inserted for the same real one are not
+chance that an inserted nodule has more than a real one of its size, .5 is alike; shift: by how much
+their medians differ. **Bold**: different at 5 % over all measures (Holm). Nodules inserted for the same real one are not
 independent, so the tests find differences a little too easily.
 """
 
@@ -36,7 +36,7 @@ def _write_checks(report: Part) -> list[str]:
         f"places tried for them, {rejected} rejected.",
         _table_of(report["nodules"]["all"]), "In every view that shows it:", _table_of(report["images"]["all"]),
     ]  # fmt: skip
-    for part, title in (("nodules", "Share within the limits, by group"), ("images", "The same in the views")):
+    for part, title in (("nodules", "By group: median / worst"), ("images", "By group, in the views")):
         texts += [f"### {title}", _table_by_group(report[part])]
     outside = sorted({name for found in (report["nodules"]["all"], report["images"]["all"])
                       for check in found.values() for name in check["outside"]})  # fmt: skip
@@ -60,13 +60,19 @@ def _line(check: Part) -> list[str]:
 
 
 def _table_by_group(groups: Part) -> str:
-    keys = list(groups["all"])
-    head = ["group", "n", *(groups["all"][key]["title"].split(",")[0] for key in keys)]
+    """Return median and worst of the main checks by group, and the smallest share within any limit."""
+    shown = {key: check["short"] for key, check in groups["all"].items() if check["short"]}
     rows = []
     for name, checks in groups.items():
-        shares = [f"{100 * checks[key]['within']:.0f} %" if key in checks else "-" for key in keys]
-        rows.append([name.replace("_", " "), str(max((c["n"] for c in checks.values()), default=0)), *shares])
-    return make_table(head, rows)
+        cells = [_middle_and_worst(checks[key]) if key in checks else "-" for key in shown]
+        passed = min(check["within"] for check in checks.values())
+        total = max(check["n"] for check in checks.values())
+        rows.append([name.replace("_", " "), str(total), *cells, f"{100 * passed:.1f} %"])
+    return make_table(["group", "n", *shown.values(), "least within"], rows)
+
+
+def _middle_and_worst(check: Part) -> str:
+    return " / ".join(_number(check[key] * check["scale"]) for key in ("median", "worst"))
 
 
 def _write_comparison(part: Part) -> list[str]:
@@ -84,7 +90,7 @@ def _write_comparison(part: Part) -> list[str]:
 def _compared(key: str, found: Part) -> list[str]:
     cells = [_spread(found["real"]), _spread(found["inserted"]), _p(found["ks_p"]), _p(found["matched_p"])]
     title = f"**{MEASURES[key]}**" if found["different"] else MEASURES[key]
-    return [title, *cells, f"{found['auc']:.2f}", f"{100 * found['shift']:+.0f} %"]
+    return [title, *cells, f"{found['auc']:.2f}", ("+" if found["shift"] > 0 else "") + _number(found["shift"])]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -43,7 +43,7 @@ class Difference:
     auc
         Chance that an inserted nodule has more left than a real one: .5 is alike.
     shift
-        Median left of the inserted less that of the real, over the median of the real.
+        Median left of the inserted less that of the real, in the measure's unit.
     different
         Whether ``matched_p`` is below 5 %, corrected for the number of measures (Holm).
     """
@@ -78,11 +78,10 @@ def _compare(real: Sequence[Row], inserted: Sequence[Row], key: str) -> Differen
     left_first, left_second = left[: len(first)], left[len(first) :]
     rank = stats.mannwhitneyu(left_second, left_first)
     matched = min(float(stats.ks_2samp(left_first, left_second).pvalue), float(rank.pvalue))
-    scale = abs(float(np.median(first))) or 1.0
     return Difference(
         real=_percentiles(first), inserted=_percentiles(second), ks_p=float(stats.ks_2samp(first, second).pvalue),
         matched_p=min(1.0, 2 * matched), auc=float(rank.statistic) / (len(first) * len(second)),
-        shift=float(np.median(left_second) - np.median(left_first)) / scale,
+        shift=float(np.median(left_second) - np.median(left_first)),
     )  # fmt: skip
 
 

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--case", metavar="ID", default="", help="case id for the record (default: from the input's name)"
     )
     parser.add_argument("--series-uid", metavar="UID", help="SeriesInstanceUID to take from a folder with several")
-    add_settings(parser, ReadCtSettings)
+    # What to do about nodules that nobody marked is for the workflow, which knows the cohort table.
+    names = [name for name in ReadCtSettings.__annotations__ if name != "unannotated_nodules"]
+    add_settings(parser, ReadCtSettings, only=names)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -7,6 +7,9 @@ Writes, for each variant v1, v2, ... (and each sham s1, s2, ..., which is that i
   DIR/v1/nodules.npz    each nodule on its own fine grid: N_occupancy, N_hu_before, N_hu_after, N_world_from_index
   DIR/v1/nodules.nii.gz with --write-ct: the CT with the nodules of this variant in it
 
+With --annotations the real nodules that somebody marked in the CT are kept clear of; DIR/removed holds them in the
+same form, and with --write-ct the CT without them.
+
 The same CT, settings and seed give the same nodules.
 
 Example: drrx sample-nodules ct.nii.gz --anatomy anatomy.nii.gz --output nodules --seed 1 --num-variants 2
@@ -14,6 +17,7 @@ Example: drrx sample-nodules ct.nii.gz --anatomy anatomy.nii.gz --output nodules
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ct", type=Path, metavar="CT", help="canonical CT, .nii.gz, HU")
     parser.add_argument("--anatomy", type=Path, required=True, metavar="LABELS.nii.gz", help="its label map")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--annotations", type=Path, metavar="FILE",
+                        help="real nodules of the CT: label mask, or .csv of LUNA16 (docs/pipeline.md)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="seed of all draws (default: 0)")
     parser.add_argument("--write-ct", action="store_true", help="also write the CT with the nodules (large)")
     add_settings(parser, SampleNodulesSettings)
@@ -39,10 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read, sample, write."""
     from drrx.cli.options import make_settings
+    from drrx.io.annotations import read_annotations
     from drrx.io.arrays import write_arrays
     from drrx.io.files import write_json
     from drrx.io.library import read_library
     from drrx.io.nifti import read_volume, write_volume
+    from drrx.io.settings import ReadCtSettings
+    from drrx.nodule.known import KnownNodule, find_known_nodules
     from drrx.nodule.library import make_library
     from drrx.nodule.patch import insert_nodules
     from drrx.nodule.psf import find_scan_blur
@@ -51,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from drrx.nodule.sham import make_sham
     from drrx.records.anatomy import Anatomy
     from drrx.records.nodule import patches_to_arrays
-    from drrx.records.variant import check_num_shams
+    from drrx.records.variant import REMOVED, check_num_shams
     from drrx.seeds import make_seed
 
     settings = make_settings(SampleNodulesSettings, vars(args), "drrx sample-nodules")
@@ -64,12 +73,20 @@ def run(args: argparse.Namespace) -> None:
         folder = args.output / variant
         write_arrays(folder / "nodules.npz", patches_to_arrays(tuple(patches)), compress=True)
         if args.write_ct:
-            write_volume(folder / "nodules.nii.gz", insert_nodules(ct, patches))
+            undone = [replace(patch, hu_before=patch.hu_after, hu_after=patch.hu_before) for patch in patches]
+            write_volume(folder / "nodules.nii.gz", insert_nodules(ct, undone if variant == REMOVED else patches))
         write_json(folder / "nodules.json", {"nodules": [nodule.to_json() for nodule in nodules], **facts})
 
+    known: tuple[KnownNodule, ...] = ()
+    if args.annotations:
+        labels = read_annotations(args.annotations, ct, ReadCtSettings())
+        known = find_known_nodules(ct, ct.with_values(labels), anatomy)
+        write(REMOVED, [each.nodule for each in known], [each.patch for each in known])
+    taken = [(each.nodule.center_world_mm, each.nodule.diameter_mm) for each in known]
     for number in range(1, settings.num_variants + 1):
         variant = f"v{number}"
-        sample = sample_nodules(ct, anatomy, settings, make_seed(args.seed, variant), library=library, blur=blur)
+        seed = make_seed(args.seed, variant)
+        sample = sample_nodules(ct, anatomy, settings, seed, taken, library=library, blur=blur)
         write(variant, sample.nodules, sample.patches, rejections=sample.rejections, blur=blur.to_json())
         if number <= settings.num_shams:
             write(f"s{number}", *zip(*map(make_sham, sample.nodules, sample.patches), strict=True), sham_of=variant)

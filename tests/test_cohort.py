@@ -28,6 +28,14 @@ def test_paths_are_relative_to_the_table_and_text_stays_text(tmp_path):
     assert second.mask is second.series_uid is None
 
 
+def test_known_nodules_are_named_by_a_file_and_a_word(tmp_path):
+    text = "case\tpath\tcohort\tannotations\thas_nodules\na\ta.nii\tA\tn/a.csv\tyes\nb\tb.nii\tA\t\tno\nc\tc.nii\tA\n"
+    first, second, third = read_cohort(write(tmp_path, text))
+    assert (first.annotations, first.has_nodules) == (str(tmp_path / "n" / "a.csv"), "yes")
+    assert (second.annotations, second.has_nodules) == (None, "no")
+    assert third.has_nodules is None, "nobody knows"
+
+
 @pytest.mark.parametrize("delimiter", ["\t", ",", ";"])
 def test_delimiters_bom_crlf_and_quotes(tmp_path, delimiter):
     line = delimiter.join(["a", '"/data/x y.mha"', "B", "1.2.3"])
@@ -48,6 +56,7 @@ def test_delimiters_bom_crlf_and_quotes(tmp_path, delimiter):
         (HEADER + "../a\tx\tB\n", r"column case"),
         (HEADER + "a\tx\tB\nb\tx\tB/C\n", r"row 3, column cohort: found 'B/C'"),
         (HEADER + "a\tx\tB\n\nA\ty\tB\n", r"row 4, column case: found 'A' again \(first in row 2\)"),
+        ("case\tpath\tcohort\thas_nodules\na\tx\tB\tmaybe\n", r"column has_nodules: found 'maybe'; needed yes, no, or"),
         (HEADER + "a\tphantom:x\tB\n", r"row 2, column path: found 'phantom:x'.*phantom:SEED"),
         (HEADER + "a\tx\tB\tmore\n", r"found 4 values; needed 3 values"),
         (HEADER + "a \tx\t\n!\tx\tB\n", r"column cohort: found nothing.*1 more problem\(s\): row 3, column case"),

@@ -1,15 +1,18 @@
 """Real nodules of a CT: read from masks and tables, measured, and taken out."""
 
+import json
 from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from drrx.config import load_config, stage_settings
 from drrx.errors import CaseRefused
 from drrx.io.annotations import read_annotations
 from drrx.io.cohort import CohortRow
-from drrx.io.nifti import write_volume
+from drrx.io.files import read_json, sha256_file
+from drrx.io.nifti import read_volume, write_volume
 from drrx.io.settings import ReadCtSettings
 from drrx.nodule.known import find_attachment, find_kind, find_known_nodules
 from drrx.nodule.labels import IS_LUNG
@@ -22,7 +25,10 @@ from drrx.radiograph.attenuation import BASIS_BANDS_HU
 from drrx.records.anatomy import Label
 from drrx.records.case import CaseRecord
 from drrx.records.nodule import Nodule
+from drrx.stages import read_ct
+from drrx.stages.batch import CaseJob, run_batch
 from drrx.stages.compose_drr import project_patches, take_lengths
+from drrx.stages.layout import CaseFolder
 from drrx.stages.read_ct import check_annotated, read_known
 from tests.thorax import make_labels, make_thorax
 
@@ -194,6 +200,35 @@ def test_annotations_and_the_column_must_agree(case, tmp_path):
         assert error.value.code == "BAD_ANNOTATIONS"
 
 
+def run_read_ct(folder, **cells):
+    row = CohortRow(case="c", path=str(folder / "ct.nii.gz"), cohort="x", **cells)
+    settings = json.loads(stage_settings(load_config({"read_ct": {"unannotated_nodules": "refuse"}}), "read_ct"))
+    job = CaseJob(row, CaseFolder(folder, "c"), settings, seed=0)
+    return run_batch(read_ct.STAGE, [job], "code")["c"], job.folder
+
+
+def test_the_stage_leaves_the_known_nodules_beside_the_ct_and_reads_them_again_when_they_change(case, tmp_path):
+    ct, known, _ = case
+    write_volume(tmp_path / "ct.nii.gz", ct)
+    write_volume(tmp_path / "known.nii.gz", known)
+    outcome, folder = run_read_ct(tmp_path, annotations=str(tmp_path / "known.nii.gz"))
+    assert outcome["products"].keys() == {"ct.nii.gz", "known_nodules.nii.gz", "case.json"}
+    np.testing.assert_array_equal(read_volume(folder.known_nodules).values, known.values)
+    source = read_json(folder.case_record)["source"]
+    assert (source["has_nodules"], source["num_known_nodules"]) == ("yes", 2)
+    assert source["annotations_sha256"] == sha256_file(tmp_path / "known.nii.gz")
+    write_volume(tmp_path / "known.nii.gz", known.with_values(np.minimum(known.values, 1)))
+    again, _ = run_read_ct(tmp_path, annotations=str(tmp_path / "known.nii.gz"))
+    assert again["fingerprint"] != outcome["fingerprint"]
+    assert read_json(folder.case_record)["source"]["num_known_nodules"] == 1
+
+
+def test_the_stage_refuses_a_case_whose_nodules_nobody_marked_before_it_reads_the_ct(tmp_path):
+    outcome, folder = run_read_ct(tmp_path, has_nodules="yes")
+    assert (outcome["status"], outcome["code"]) == ("refused", "UNANNOTATED_NODULES")
+    assert read_json(folder.case_record)["hint"] == outcome["hint"]
+
+
 # Measuring
 
 
@@ -245,6 +280,18 @@ def test_attachments_follow_the_stated_distances(label, columns, attachment):
     mask[15:26, 15:26, 15:26] = True
     labels[mask], labels[20, 20, columns] = Label.VESSEL_LEFT, label
     assert find_attachment(mask, labels, (1.0, 1.0, 1.0)) == attachment
+
+
+@pytest.mark.parametrize(
+    ("place", "found"), [((64, 1, 1), "a nodule outside the body"), ((2, 86, 120), "a nodule without lung around it")]
+)
+def test_a_nodule_that_is_no_lung_nodule_is_refused(case, place, found):
+    ct, _, anatomy = case
+    known = np.zeros(ct.shape, np.uint8)
+    known[tuple(slice(a - 1, a + 2) for a in place)] = 1
+    with pytest.raises(CaseRefused, match=found) as error:
+        find_known_nodules(ct, ct.with_values(known), anatomy)
+    assert error.value.code == "ANNOTATIONS_MISMATCH"
 
 
 # Taking out

@@ -67,6 +67,17 @@ def test_a_table_that_was_changed_by_hand_is_an_error(tmp_path, text):
         read_shards(path)
 
 
+@pytest.mark.parametrize("name", ["mask", "annotations"])
+def test_a_row_signature_follows_the_files_beside_the_ct(tmp_path, name):
+    row = CohortRow(case="a", path="phantom:1", cohort="demo", **{name: str(tmp_path / "m.nii")})
+    missing = row_signature(row, tmp_path)
+    (tmp_path / "m.nii").write_bytes(b"1")
+    first = row_signature(row, tmp_path)
+    (tmp_path / "m.nii").write_bytes(b"22")
+    assert len({missing, first, row_signature(row, tmp_path)}) == 3
+    assert str(tmp_path) not in first
+
+
 def test_a_row_signature_follows_the_file_and_moves_with_the_project(tmp_path):
     first, second = tmp_path / "one", tmp_path / "two"
     signatures = []

@@ -239,6 +239,7 @@ def test_segments_without_highdicom_are_refused_with_the_remedy(tmp_path, monkey
     monkeypatch.setattr("importlib.import_module", without_highdicom)
     with pytest.raises(DrrxError, match=r"highdicom is not installed; needed .* pip install 'drrx\[seg\]'"):
         write_dicom(tmp_path, entries, segments=True)
+    assert not list(tmp_path.rglob("*.dcm"))
     assert len(write_dicom(tmp_path, entries)) == 4
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from drrx.dataset.entries import ImageEntry
 from drrx.dataset.formats.dicom_dx import make_dx
-from drrx.dataset.formats.dicom_seg import make_seg
+from drrx.dataset.formats.dicom_seg import load_highdicom, make_seg
 from drrx.dataset.formats.dicom_study import Study
 from drrx.io.files import write_whole
 from drrx.io.image import read_image
@@ -45,6 +45,8 @@ def write_dicom(folder: Path, entries: Sequence[ImageEntry], *, segments: bool =
     DrrxError
         ``segments`` without highdicom.
     """
+    if segments:
+        load_highdicom()  # says at once that it is missing
     names = []
     for study, entry in _find_studies(entries):
         image = make_dx(entry, _read_pixels(entry.cxr), study)

@@ -10,7 +10,12 @@ from drrx.nodule.surface import body_volume_mm3
 from drrx.records.nodule import Inclusion, Margin, NoduleShape, Spicule, Triple
 
 CALCIUM_PATTERNS = ("diffuse", "central", "laminated", "popcorn")
+# highest degree, least and largest rms, fall of the amplitude with the degree; a steep fall is an egg, not lobes
+BUMPS: dict[Margin, tuple[int, float, float, float]] = {
+    "smooth": (4, 0.03, 0.06, 1.5), "lobulated": (6, 0.08, 0.18, 0.75), "spiculated": (8, 0.08, 0.15, 0.75),
+}  # fmt: skip
 MIN_WALL_MM, MAX_WALL_MM = 2.0, 6.0
+SOFT_RIM_MM = 14.0
 
 
 def fit_radius(shape: NoduleShape, diameter_mm: float) -> NoduleShape:
@@ -24,13 +29,12 @@ def draw_body(rng: np.random.Generator, margin: Margin, diameter_mm: float) -> N
     """Draw ellipsoid, bumps, margin and spicules of a margin class; the radius still is half the diameter."""
     low_b, low_c = {"smooth": (0.85, 0.80)}.get(margin, (0.75, 0.65))
     ratios = (1.0, float(rng.uniform(low_b, 1)), float(rng.uniform(low_c, 1)))
-    degrees, low_rms, high_rms = {
-        "smooth": (4, 0.03, 0.06), "lobulated": (6, 0.08, 0.18), "spiculated": (8, 0.08, 0.14),
-    }[margin]  # fmt: skip
+    degrees, low_rms, high_rms, fall = BUMPS[margin]
     exponent = rng.uniform(0.1, 0.5) if margin == "spiculated" else rng.uniform(0, 0.25)
+    exponent *= min(1.0, SOFT_RIM_MM / diameter_mm)  # the profile is relative, but a rim does not widen with the nodule
     return NoduleShape(
         radius_mm=diameter_mm / 2, axis_ratios=ratios, rotation=draw_rotation(rng),
-        harmonics=_draw_harmonics(rng, degrees, rng.uniform(low_rms, high_rms)),
+        harmonics=_draw_harmonics(rng, degrees, fall, rng.uniform(low_rms, high_rms)),
         margin_exponent=float(exponent), spicules=_draw_spicules(rng, margin, diameter_mm),
     )  # fmt: skip
 
@@ -47,10 +51,12 @@ def draw_rotation(rng: np.random.Generator) -> tuple[Triple, Triple, Triple]:
     return rows[0], rows[1], rows[2]
 
 
-def _draw_harmonics(rng: np.random.Generator, degrees: int, rms: float) -> tuple[tuple[int, int, float], ...]:
-    """Coefficients of degrees 2..``degrees``, amplitude falling as l^-1.5; ``rms`` of the field over the sphere."""
+def _draw_harmonics(
+    rng: np.random.Generator, degrees: int, fall: float, rms: float
+) -> tuple[tuple[int, int, float], ...]:
+    """Coefficients of degrees 2..``degrees``, amplitude falling as l^-fall; ``rms`` of the field over the sphere."""
     orders = [(degree, order) for degree in range(2, degrees + 1) for order in range(-degree, degree + 1)]
-    values = rng.normal(size=len(orders)) * np.array([degree**-1.5 for degree, _ in orders])
+    values = rng.normal(size=len(orders)) * np.array([degree**-fall for degree, _ in orders])
     values *= rms * sqrt(4 * pi) / np.linalg.norm(values)
     return tuple((degree, order, float(value)) for (degree, order), value in zip(orders, values, strict=True))
 

@@ -164,7 +164,7 @@ def test_ticks_filter_tell_their_counts_and_go_into_the_address(dataset, visit):
 
 
 def counts_beside_ticks(page):
-    read = "labels => labels.map(l => [l.firstChild.name, l.firstChild.value, Number(l.lastChild.value)])"
+    read = "labels => labels.map(l => [l.firstChild.name, l.firstChild.value, Number(l.lastChild.textContent)])"
     return {(key, value): count for key, value, count in page.eval_on_selector_all("#facets label", read)}
 
 

@@ -14,13 +14,31 @@ from drrx.dataset.entries import CaseOutcome
 from drrx.dataset.viewer.data import to_script
 
 PROGRAM = ("data.js", "state.js", "filters.js", "grid.js", "panels.js", "facts.js", "detail.js", "main.js")
+#: What each file, or folder of files, is.
 KNOWN = {
-    "annotations.json": "COCO: boxes, masks, all numbers", "images": "restored radiographs (CXR), 16-bit PNG",
-    "drr": "the same before restoration", "masks": "visual mask of each nodule, 8-bit PNG",
-    "nodules.csv": "one row per nodule and image", "images.csv": "one row per image",
-    "contact_sheet.png": "overview as one picture", "manifest.json": "settings, seed, size and checksum of every file",
-    "previews": "small pictures of this page", "index.html": "this page",
-}  # fmt: skip
+    "annotations.json": "COCO: boxes, masks, how each image was taken",
+    "contact_sheet.png": "overview as one picture",
+    "croissant.json": "what the data set is, for machines (Croissant)",
+    "data.yaml": "YOLO: its lists and classes; the labels are in labels/",
+    "data_card.md": "what the data set is, for people",
+    "data_card.png": "sizes, types, zones and visibility as one figure",
+    "dicom": "radiographs for presentation, and segmentations",
+    "drr": "radiographs before restoration, 16-bit PNG",
+    "images": "restored radiographs (CXR), 16-bit PNG; metadata.jsonl for Hugging Face",
+    "images.csv": "one row per image",
+    "index.html": "this page",
+    "labels": "YOLO: one text per image",
+    "luna": "nodules in the CTs, as LUNA16 lists them",
+    "manifest.json": "settings, seed, size and checksum of every file",
+    "masks": "visual mask of each nodule, 8-bit PNG",
+    "nih": "boxes as in ChestX-ray14",
+    "node21": "boxes as in NODE21",
+    "nodules.csv": "one row per nodule and image",
+    "path_maps": "millimetres inside each nodule, float32 TIFF",
+    "previews": "small pictures of this page",
+    "records.jsonl": "one line per image: all that is known about it",
+    "vindr": "boxes as in VinDr-CXR",
+}
 
 
 def make_page(cases: Sequence[CaseOutcome], data: Mapping[str, Any], files: Sequence[str]) -> str:

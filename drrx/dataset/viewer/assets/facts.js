@@ -1,13 +1,19 @@
 // What is known about an image and its nodules, in words.
 
+const ROLES = {
+  positive: "with inserted nodules", twin: "without inserted nodules", sham: "lung inserted, no nodule",
+  removed: "without the CT's nodules",
+};
+
 function makeFacts(image, open, zoomTo) {
-  const sections = [makeSection(image.id, imageFacts(image, open))];
+  const sections = [makeSection(`${image.role}: ${ROLES[image.role]}`, choiceFacts(image, open))];
   for (const nodule of image.nodules) {
     const button = make("button", { type: "button", title: "Zoom to it (z)" }, `${nodule.id}: ${tellNodule(nodule)}`);
     button.addEventListener("click", () => zoomTo(nodule));
-    sections.push(makeSection(button, noduleFacts(image, nodule)));
+    sections.push(makeSection(button, noduleFacts(nodule)));
   }
   if (!image.nodules.length) sections.push(make("p", { class: "quiet" }, "No annotated nodule."));
+  sections.push(makeSection("Image", imageFacts(image)));
   return sections;
 }
 
@@ -19,19 +25,24 @@ function makeSection(title, rows) {
   return make("section", {}, make("h3", {}, title), list);
 }
 
-function imageFacts(image, open) {
+// The same case seen otherwise: one click away.
+function choiceFacts(image, open) {
   const same = images.filter((other) => other.case === image.case);
   const variants = same.filter((other) => other.view === image.view);
   const views = same.filter((other) => other.variant === image.variant);
-  const pose = Object.entries(image.taken.pose ?? {}).filter(([, value]) => value);
+  return [
+    ["Variant", makeChoices(image, variants, (other) => other.variant, open)],
+    ["View", makeChoices(image, views, (other) => other.view, open)],
+  ];
+}
+
+function imageFacts(image) {
+  const pose = Object.entries(image.taken.pose).filter(([, value]) => value);
   return [
     ["Case", image.case],
     ["Patient", image.source.patient === image.case ? "" : image.source.patient],
     ["Cohort", image.cohort],
     ["Split", image.split],
-    ["Role", image.role],
-    ["Variant", makeChoices(image, variants, (other) => other.variant, open)],
-    ["View", makeChoices(image, views, (other) => other.view, open)],
     ["Taken as", image.taken.view_position],
     ["Pose", pose.map(([name, value]) => tellPose(name, value)).join(", ")],
     ["Size", `${image.width} × ${image.height} px of ${image.taken.pixel_spacing_mm.map(short).join(" × ")} mm`],
@@ -70,31 +81,31 @@ function tellPose(name, value) {
   return `${words(name.slice(0, -unit.length - 1))} ${value > 0 ? "+" : ""}${short(value)} ${unit}`;
 }
 
-function noduleFacts(image, nodule) {
+function noduleFacts(nodule) {
   return [
+    ["Visibility", `${CLASSES[nodule.class]} (class ${nodule.class})`],
+    ["d′, DRR → CXR", pair(nodule, 2)],
+    ["Contrast", pair(nodule, 0)],
+    ["Contrast / SD", pair(nodule, 1)],
+    ["Contrast transfer", nodule.transfer === null ? "" : short(nodule.transfer)],
     ["Type", words(nodule.kind)],
     ["Margin", words(nodule.margin)],
     ["Attachment", words(nodule.attachment)],
     ["Origin", nodule.library ? `${words(nodule.origin)}, ${nodule.library}` : words(nodule.origin)],
-    ["Zone", words(nodule.zone)],
-    ["Lobe, approx.", words(nodule.lobe)],
     ["Diameter", `${short(nodule.diameter)} mm`],
     ["Volume", `${short(nodule.volume)} mm³`],
-    ["Density", `${Math.round(nodule.hu)} HU in ${Math.round(nodule.lung)} HU of lung`],
+    ["Density", `${Math.round(nodule.hu)} HU; lung ${Math.round(nodule.lung)} HU`],
+    ["Zone", words(nodule.zone)],
+    ["Lobe, approx.", words(nodule.lobe.replace("lobe_", ""))],
     ["Centre (LPS)", `${nodule.world.join(", ")} mm`],
     ["Centre (x, y)", `${nodule.center.join(", ")} px`],
     ["Visual box", `${nodule.boxes[0].join(", ")} px`],
     ["Magnification", short(nodule.magnification)],
     ["Longest path", `${short(nodule.path)} mm`],
     ["Δ −ln I, peak", short(nodule.log)],
-    ["Behind bone", percent(nodule.bone)],
-    ["In mediastinum", percent(nodule.mediastinum)],
+    ["Crossed by bone", percent(nodule.bone)],
+    ["By mediastinum", percent(nodule.mediastinum)],
     ["Cut by border", nodule.truncated ? "yes" : ""],
-    ["Visibility", `${nodule.class} ${CLASSES[nodule.class]}`],
-    ["d′, DRR → CXR", pair(nodule, 2)],
-    ["Contrast, DRR → CXR", pair(nodule, 0)],
-    ["Contrast / noise", pair(nodule, 1)],
-    ["Contrast transfer", nodule.transfer === null ? "" : short(nodule.transfer)],
   ];
 }
 

@@ -72,7 +72,7 @@ function makeFacets(onChange) {
 
 function makeTick(facet, value, onChange) {
   const input = make("input", { type: "checkbox", name: facet.key, value });
-  make("label", {}, input, make("span", {}, words(value)), make("output", { class: "quiet" }));
+  make("label", {}, input, make("span", {}, words(value)), make("span", { class: "number quiet" }));
   input.addEventListener("change", () => {
     state[facet.key][input.checked ? "add" : "delete"](value);
     onChange();
@@ -85,7 +85,7 @@ function drawFacets() {
     const counts = countValues(facet);
     for (const [value, input] of facet.inputs) {
       input.checked = state[facet.key].has(value);
-      input.parentElement.lastChild.value = counts.get(value) ?? 0;
+      input.parentElement.lastChild.textContent = counts.get(value) ?? 0;
       input.parentElement.classList.toggle("none", !counts.has(value) && !input.checked);
     }
   }

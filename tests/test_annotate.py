@@ -150,7 +150,7 @@ def test_centre_is_the_projected_point_in_every_view(projection, pose):
 
 
 def test_centroid_of_a_balls_shadow_is_off_by_its_closed_form():
-    """Near the source the far half is magnified less: a tight cone shows what hides below 0.01 px in a chest view."""
+    """Near the source the far half is magnified less: a tight cone shows what hides below 0.03 px in a chest view."""
     view = make_standard_view(np.zeros(3), size_px=512, source_to_detector_mm=400.0, source_to_center_mm=300.0)
     nodule = make_nodule((100.0, 0.0, 0.0), diameter=60.0)
     record = annotate_one(replace(nodule, origin="real"), make_shadow(nodule, view), make_pair(

@@ -11,7 +11,14 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects, gaussian_filter, label
+from scipy.ndimage import (
+    binary_dilation,
+    binary_fill_holes,
+    distance_transform_edt,
+    find_objects,
+    gaussian_filter,
+    label,
+)
 from skimage.morphology import convex_hull_image
 
 from drrx.errors import DrrxError
@@ -22,7 +29,7 @@ LUNG_SHELL_MM = (2.0, 10.0)
 MAX_LUNG_HU = -500.0
 MIN_LUNG_VOXELS = 50
 CORE_DEPTH_MM = 1.5  # deeper than this a voxel is nodule through and through, or half as deep as the nodule goes
-REACH_MM = 1.5  # a blurred nodule goes on this far outside a tight mask, from half a voxel's share down to nothing
+REACH_MM = 1.0  # outside a tight mask a blurred nodule falls from half a voxel to nothing over this distance
 MIN_SHARE_OUTSIDE = 0.1  # less is noise of the lung
 MIN_SHARE_TOGETHER = 0.25
 MIN_CONTRAST_HU, VESSEL_EXCESS_HU = 100.0, 100.0
@@ -145,8 +152,7 @@ def _matte(
     hu: Grid, inside: NDArray[np.float64], outside: NDArray[np.float64], lung: float, spacing_mm: Triple
 ) -> tuple[Grid, Grid]:
     """Return how much of each voxel is nodule, and the HU of that part; together they give the voxel's HU back."""
-    depth = inside - min(spacing_mm) / 2
-    core = depth >= min(CORE_DEPTH_MM, depth.max() / 2)
+    core = _find_core(hu, inside - min(spacing_mm) / 2, lung)
     spread = gaussian_filter(np.where(core, hu, 0), 1.0) / np.maximum(
         gaussian_filter(core.astype(np.float32), 1.0), 1e-6
     )
@@ -155,13 +161,26 @@ def _matte(
     share = np.clip((hu - lung) / (tissue - lung), 0, 1)
     beyond = inside == 0
     # What is brighter out there than the tail of an edge is a vessel or the pleura: it is cut to such a tail.
-    tail = 0.5 * np.clip(1 - (outside - min(spacing_mm) / 2) / REACH_MM, 0, 1)
+    tail = 0.5 * np.clip(1 - (outside - min(spacing_mm)) / REACH_MM, 0, 1)
     share = np.where(beyond, np.where(share < MIN_SHARE_OUTSIDE, 0, np.minimum(share, tail)), share)
     share[core] = 1
     share[~_hang_together(share, core)] = 0
     # Likewise at the rim: tissue much brighter than that beside it is a vessel that the mask took in.
     tissue = np.where(core, hu, np.where(beyond, tissue, np.clip(hu, tissue, tissue + VESSEL_EXCESS_HU)))
     return share.astype(np.float32), tissue.astype(np.float32)
+
+
+def _find_core(hu: Grid, depth_mm: NDArray[np.float64], lung: float) -> Mask:
+    """Return what is nodule through and through: the largest part deep in the mask that is denser than lung.
+
+    Air that it closes in (a cavity) belongs to it.
+    """
+    deep = depth_mm >= min(CORE_DEPTH_MM, depth_mm.max() / 2)
+    dense = (depth_mm > 0) & (gaussian_filter(hu, 1.0) > lung + MIN_CONTRAST_HU)
+    parts, count = label(deep & binary_fill_holes(dense))
+    if not count:
+        return np.asarray(deep)
+    return np.asarray(parts == np.bincount(parts.ravel())[1:].argmax() + 1)
 
 
 def _hang_together(share: NDArray[np.float64], core: Mask) -> Mask:

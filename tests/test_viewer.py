@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
@@ -48,9 +49,9 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def visit(browser):
-    """Open a page from disk; in the end no error may have been told and nothing asked for but files."""
+@contextmanager
+def watch(browser):
+    """Open pages from disk; in the end no error may have been told and nothing asked for but files."""
     pages, complaints, requests = [], [], []
 
     def open_page(folder, address="", **options):
@@ -68,6 +69,25 @@ def visit(browser):
         page.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith("file:")] == []
+
+
+@pytest.fixture
+def visit(browser):
+    with watch(browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def grid(browser, dataset):
+    """One page for all tests that only change its address."""
+    with watch(browser) as open_page:
+        page = open_page(dataset[0])
+
+        def go(address):
+            page.goto((dataset[0] / "index.html").as_uri() + address)
+            return page
+
+        yield go
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +150,8 @@ LAWS = {
 
 
 @pytest.mark.parametrize("address", LAWS)
-def test_filters_in_the_address_show_what_python_finds(dataset, visit, address):
-    page = visit(dataset[0], "#" + address)
+def test_filters_in_the_address_show_what_python_finds(dataset, grid, address):
+    page = grid("#" + address)
     expected = [entry.image_id for entry in dataset[1] if LAWS[address](entry)]
     assert 0 < len(expected) < len(dataset[1])
     assert shown_ids(page) == expected
@@ -170,8 +190,8 @@ def counts_beside_ticks(page):
 
 @pytest.mark.parametrize("descending", ["", "1"])
 @pytest.mark.parametrize("sort", ["id", "size", "dprime"])
-def test_order(dataset, visit, sort, descending):
-    page = visit(dataset[0], f"#role=positive,twin&sort={sort}" + ("&descending=1" if descending else ""))
+def test_order(dataset, grid, sort, descending):
+    page = grid(f"#role=positive,twin&sort={sort}" + ("&descending=1" if descending else ""))
     values = {
         "id": lambda e: e.image_id,
         "size": lambda e: max(n.nodule.diameter_mm for n in e.annotation.nodules),
@@ -183,9 +203,9 @@ def test_order(dataset, visit, sort, descending):
     assert found == sorted(found, reverse=bool(descending))
 
 
-def test_images_without_nodules_come_last(dataset, visit):
+def test_images_without_nodules_come_last(grid):
     for descending in ("", "&descending=1"):
-        ids = shown_ids(visit(dataset[0], f"#sort=dprime{descending}"))
+        ids = shown_ids(grid(f"#sort=dprime{descending}"))
         assert all("_s1_" in name or "_removed_" in name for name in ids[-4:])
 
 
@@ -264,6 +284,11 @@ def test_toggles_by_key_and_by_button(dataset, visit):
     assert not page.is_visible(".layer-other")
 
 
+def wait_for_focus(page, image_id):
+    test = "name => document.activeElement.querySelector('.id')?.textContent === name"
+    page.wait_for_function(test, arg=image_id, timeout=5000)
+
+
 def test_keys_open_move_and_close(dataset, visit):
     page = visit(dataset[0], "#role=positive")
     ids = [entry.image_id for entry in dataset[1] if entry.role == "positive"]
@@ -288,7 +313,7 @@ def test_keys_open_move_and_close(dataset, visit):
     assert page.is_visible("#detail")
     page.keyboard.press("Escape")
     assert not page.is_visible("#detail")
-    assert page.evaluate("document.activeElement.querySelector('.id').textContent") == ids[0]
+    wait_for_focus(page, ids[0])
     assert "image=" not in page.url
 
 
@@ -439,4 +464,4 @@ def test_ten_thousand_images_draw_only_those_in_sight(many, visit):
     page.fill("input[name=q]", "")
     page.focus("#grid button")
     page.keyboard.press("End")
-    assert page.evaluate("document.activeElement.querySelector('.id').textContent") == entries[-1].image_id
+    wait_for_focus(page, entries[-1].image_id)

@@ -1,7 +1,7 @@
 """Labels and distances in the lungs on a coarse grid, made once per CT."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import pi
 
 import numpy as np
@@ -77,8 +77,9 @@ class LungMap:
         return 2 * float(self.distance_mm.max(initial=0.0)) - 2
 
 
+@lru_cache(maxsize=1)
 def make_lung_map(anatomy: Anatomy) -> LungMap | None:
-    """Return the lung map of a CT, or ``None`` where there is no lung at all."""
+    """Return the lung map of a CT, or ``None`` where there is no lung at all; the variants of a CT share one."""
     volume = anatomy.labels
     steps = [max(1, round(COARSE_MM / spacing)) for spacing in volume.spacing_mm]
     coarse = volume.values[:: steps[0], :: steps[1], :: steps[2]]

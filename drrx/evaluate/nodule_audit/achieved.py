@@ -1,11 +1,13 @@
 """What an inserted nodule came to, from the arrays and the CT; its record says what it should be."""
 
-from math import inf, pi
+from collections.abc import Sequence
+from math import pi
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.nodule.library import LibraryNodule
 from drrx.nodule.patch import insert_nodules
 from drrx.nodule.sample import render_nodule
 from drrx.records.anatomy import Anatomy
@@ -13,13 +15,27 @@ from drrx.records.nodule import Nodule, NodulePatch
 from drrx.volume import Volume
 
 MARGIN_VOXELS = 3
+OTHER_GRID_HU = 1e4  # a rendering on another grid counts as this far off
+
+Values = NDArray[np.float64]
 
 
-def measure_insertion(nodule: Nodule, patch: NodulePatch, ct: Volume, anatomy: Anatomy) -> dict[str, Any]:
+def measure_insertion(
+    nodule: Nodule, patch: NodulePatch, ct: Volume, anatomy: Anatomy, library: Sequence[LibraryNodule] = ()
+) -> dict[str, Any]:
     """Compare one nodule with its record.
 
     Sizes and places come from the occupancy and from the CT with the nodule minus the CT, on the CT's own grid. The HU
     asked for are those that the recorded nodule adds to even lung of its local HU: rendered from its numbers again.
+
+    Parameters
+    ----------
+    nodule, patch
+        Record and arrays.
+    ct, anatomy
+        Of its case, without inserted nodules.
+    library
+        What it was transplanted from, if it was; without, it is not rendered again.
 
     Returns
     -------
@@ -29,34 +45,21 @@ def measure_insertion(nodule: Nodule, patch: NodulePatch, ct: Volume, anatomy: A
         ``recorded_share``: that recorded less that found. ``replay``: largest difference of HU of the rendering again.
         ``center_asked_voxels``: from the body's centre asked for to the centroid (not where a pleura cuts the body);
         ``recorded_center_mm``: from recorded to found; ``center_ct_voxels``: from the centroid of the HU in the patch
-        to that in the CT. Voxels are the CT's, largest of the three axes.
+        to that in the CT. Voxels are the CT's, largest of the three axes. What cannot be told is ``None``.
     """
-    share, voxel = patch.occupancy.astype(np.float64), patch.grid.voxel_volume_mm3
-    volume = float(share.sum()) * voxel
-    diameter = (6 * volume / pi) ** (1 / 3)
     near = crop_ct(ct, patch)
     added = insert_nodules(near, [patch]).values.astype(np.float64) - near.values
-    delta = patch.delta_hu.astype(np.float64)
-    mass, patch_mass = float(added.sum()) * near.voxel_volume_mm3, float(delta.sum()) * voxel
-    again = render_nodule(nodule, ct, anatomy)
-    asked = render_nodule(nodule, near.with_values(np.full(near.shape, nodule.measures.hu_lung_local)), anatomy)
-    asked_mass = float(asked.delta_hu.sum(dtype=np.float64)) * asked.grid.voxel_volume_mm3
-    center = _centroid_mm(share, patch.grid)
-    spacing = np.array(ct.spacing_mm)[::-1]
-    moved = float(np.max(np.abs(center - nodule.center_world_mm) / spacing))
-    measures = nodule.measures
-    return {
-        "volume": volume / (pi / 6 * nodule.diameter_mm**3) - 1, "diameter": diameter / nodule.diameter_mm - 1,
-        "recorded_volume": measures.volume_mm3 / volume - 1,
-        "hu_mass": mass / patch_mass - 1, "hu_share": mass / asked_mass,
-        "recorded_share": measures.delta_hu_ratio - patch_mass / asked_mass, "replay": _difference_hu(again, patch),
-        "center_asked_voxels": None if nodule.attachment == "juxtapleural" else moved,
-        "recorded_center_mm": float(np.linalg.norm(center - measures.centroid_world_mm)),
-        "center_ct_voxels": float(
-            np.max(np.abs(_centroid_mm(added, near) - _centroid_mm(delta, patch.grid)) / spacing)
-        ),
-        "asked_mm3": pi / 6 * nodule.diameter_mm**3, "found_mm3": volume, "found_mm": diameter,
-    }  # fmt: skip
+    mass = float(added.sum()) * near.voxel_volume_mm3
+    patch_mass = _mass(patch)
+    found = _measure_size(nodule, patch) | _measure_center(nodule, patch, near.with_values(added))
+    found |= {"hu_mass": mass / patch_mass - 1, "hu_share": None, "recorded_share": None, "replay": None}
+    if nodule.transplant is None or library:
+        lung = near.with_values(np.full(near.shape, nodule.measures.hu_lung_local))
+        asked_mass = _mass(render_nodule(nodule, lung, anatomy, library))
+        again = render_nodule(nodule, ct, anatomy, library)
+        found |= {"hu_share": mass / asked_mass, "replay": _difference_hu(again, patch)}
+        found |= {"recorded_share": nodule.measures.delta_hu_ratio - patch_mass / asked_mass}
+    return found
 
 
 def crop_ct(ct: Volume, patch: NodulePatch) -> Volume:
@@ -69,12 +72,40 @@ def crop_ct(ct: Volume, patch: NodulePatch) -> Volume:
     return Volume(ct.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))], affine)
 
 
+def _measure_size(nodule: Nodule, patch: NodulePatch) -> dict[str, Any]:
+    asked = pi / 6 * nodule.diameter_mm**3
+    volume = float(patch.occupancy.sum(dtype=np.float64)) * patch.grid.voxel_volume_mm3
+    diameter = (6 * volume / pi) ** (1 / 3)
+    return {
+        "asked_mm3": asked, "found_mm3": volume, "found_mm": diameter, "volume": volume / asked - 1,
+        "diameter": diameter / nodule.diameter_mm - 1, "recorded_volume": nodule.measures.volume_mm3 / volume - 1,
+    }  # fmt: skip
+
+
+def _measure_center(nodule: Nodule, patch: NodulePatch, added: Volume) -> dict[str, Any]:
+    """Compare centroids; ``added`` holds the HU that the nodule adds to the CT, on the CT's grid."""
+    center = _centroid_mm(patch.grid)
+    voxel = np.array(added.spacing_mm)[::-1]
+    moved = float(np.max(np.abs(center - nodule.center_world_mm) / voxel))
+    kept = np.abs(_centroid_mm(added) - _centroid_mm(patch.grid.with_values(patch.delta_hu))) / voxel
+    return {
+        "center_asked_voxels": None if nodule.attachment == "juxtapleural" else moved,
+        "recorded_center_mm": float(np.linalg.norm(center - nodule.measures.centroid_world_mm)),
+        "center_ct_voxels": float(kept.max()),
+    }  # fmt: skip
+
+
+def _mass(patch: NodulePatch) -> float:
+    return float(patch.delta_hu.sum(dtype=np.float64)) * patch.grid.voxel_volume_mm3
+
+
 def _difference_hu(first: NodulePatch, second: NodulePatch) -> float:
     if first.hu_after.shape != second.hu_after.shape:
-        return inf
+        return OTHER_GRID_HU
     return float(np.abs(first.hu_after - second.hu_after).max())
 
 
-def _centroid_mm(weights: NDArray[np.float64], grid: Volume) -> NDArray[np.float64]:
-    axes = np.meshgrid(*(np.arange(n) for n in weights.shape), indexing="ij", sparse=True)
-    return grid.to_world(np.array([float((weights * axis).sum()) for axis in axes]) / weights.sum())
+def _centroid_mm(weights: Volume) -> Values:
+    values = weights.values.astype(np.float64)
+    axes = np.meshgrid(*(np.arange(n) for n in values.shape), indexing="ij", sparse=True)
+    return weights.to_world(np.array([float((values * axis).sum()) for axis in axes]) / values.sum())

@@ -18,6 +18,7 @@ from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
 from drrx.evaluate.nodule_audit.shown import measure_image
 from drrx.evaluate.nodule_audit.two_sample import MEASURES, compare_samples
 from drrx.io.files import write_text
+from drrx.nodule.library import LibraryNodule, make_library
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.records.library import LibraryPatch
 from drrx.seeds import make_rng, make_seed
@@ -69,12 +70,12 @@ def audit_nodules(audit: Audit) -> Report:
 
 def check_cases(audit: Audit) -> Report:
     """Check every inserted nodule of every case; draw some of them."""
-    chosen = choose_nodules(audit.cases, audit.settings)
+    chosen, library = choose_nodules(audit.cases, audit.settings), make_library(audit.library)
     nodules, images, refused = [], [], []
     pictures: list[Picture] = []
     rejections: Counter[str] = Counter()
     for case in audit.cases:
-        found = check_case(case, chosen)
+        found = check_case(case, chosen, library)
         nodules += found[0]
         images += found[1]
         pictures += found[2]
@@ -93,7 +94,9 @@ def check_cases(audit: Audit) -> Report:
     }  # fmt: skip
 
 
-def check_case(case: Case, chosen: Collection[str]) -> tuple[list[Row], list[Row], list[Picture]]:
+def check_case(
+    case: Case, chosen: Collection[str], library: Sequence[LibraryNodule] = ()
+) -> tuple[list[Row], list[Row], list[Picture]]:
     """Return a row per inserted nodule, one per nodule and view, and the pictures of those that are ``chosen``."""
     nodules, images, pictures = [], [], []
     inserted_here = list(case.read_inserted())
@@ -102,7 +105,7 @@ def check_case(case: Case, chosen: Collection[str]) -> tuple[list[Row], list[Row
     ct, anatomy = case.read_ct(), case.read_anatomy()
     for inserted in inserted_here:
         row = describe(inserted)
-        nodules.append(row | measure_insertion(inserted.nodule, inserted.patch, ct, anatomy))
+        nodules.append(row | measure_insertion(inserted.nodule, inserted.patch, ct, anatomy, library))
         for shown in inserted.shown:
             named = row | {"name": f"{inserted.name}_{shown.view.name}"}
             images.append(named | measure_image(shown, inserted.patch))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from drrx.errors import CaseRefused, DrrxError
@@ -10,9 +11,9 @@ from drrx.evaluate.nodule_audit.look import measure_cube
 from drrx.evaluate.nodule_audit.results import Case
 from drrx.nodule.library import cut_free
 from drrx.nodule.patch import insert_nodules
-from drrx.nodule.sample import sample_nodules
+from drrx.nodule.psf import find_scan_blur
+from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.records.anatomy import Anatomy
 from drrx.records.library import LibraryPatch
 from drrx.seeds import make_seed
 from drrx.volume import Volume
@@ -60,10 +61,13 @@ def measure_matched(
     rows, refused = [], []
     for case in cases:
         ct, anatomy = case.read_ct(), case.read_anatomy()
+        draw = partial(sample_nodules, ct, anatomy, blur=find_scan_blur(ct, anatomy.labels, settings))
         for one in real:
             try:
-                look = _insert(one, ct, anatomy, settings, make_seed(seed, "nodule_audit", case.name, one["name"]))
-                rows.append({"case": case.name, "slice_mm": ct.spacing_mm[0]} | look)
+                sample = draw(_match(settings, one), make_seed(seed, "nodule_audit", case.name, one["name"]))
+                rows.append(
+                    {"name": one["name"], "case": case.name, "slice_mm": ct.spacing_mm[0]} | _measure(ct, sample)
+                )
             except CaseRefused as error:
                 refused.append(f"{case.name}, like {one['name']} ({one['diameter_mm']:.1f} mm): {error.code}")
         progress(f"{case.name}: {sum(row['case'] == case.name for row in rows)} nodules like the real ones")
@@ -75,13 +79,14 @@ def measure_matched(
     return rows, refused
 
 
-def _insert(one: Row, ct: Volume, anatomy: Anatomy, settings: SampleNodulesSettings, seed: int) -> Row:
-    like = replace(
+def _match(settings: SampleNodulesSettings, one: Row) -> SampleNodulesSettings:
+    return replace(
         settings, num_nodules=1, num_nodules_max=None, kind=one["kind"], diameter_min_mm=one["diameter_mm"],
-        diameter_max_mm=one["diameter_mm"], min_diameter_slices=1.0,
+        diameter_max_mm=one["diameter_mm"], min_diameter_slices=1.0, library="",
     )  # fmt: skip
-    sample = sample_nodules(ct, anatomy, like, seed)
+
+
+def _measure(ct: Volume, sample: NoduleSample) -> Row:
     nodule, patch = sample.nodules[0], sample.patches[0]
     look = measure_cube(*cut_cube(insert_nodules(ct, [patch]), patch.grid))
-    named = {"name": one["name"], "kind": one["kind"], "margin": nodule.margin, "attachment": nodule.attachment}
-    return named | asdict(look)
+    return {"kind": nodule.kind, "margin": nodule.margin, "attachment": nodule.attachment} | asdict(look)

@@ -10,11 +10,11 @@ Part = dict[str, Any]
 COMPARISON = """\
 Real: patches of the library. Inserted: for each real nodule and case one of its diameter and type, alone in the CT.
 Both are outlined half way between the local lung and their own core in a cube of 1 mm voxels and projected in parallel
-from front to back. Median [10th, 90th percentile]. KS p: Kolmogorov-Smirnov test of the values; matched p: test of what
-is left after a parabola in diameter is taken off (the smaller of Kolmogorov-Smirnov and Mann-Whitney, times 2); AUC:
-chance that an inserted nodule has more than a real one of its size, .5 is alike; shift: by how much
-their medians differ. **Bold**: different at 5 % over all measures (Holm). Nodules inserted for the same real one are not
-independent, so the tests find differences a little too easily.
+from front to back. Median [10th, 90th percentile]. KS p: Kolmogorov-Smirnov test of the values. Then a parabola in
+diameter is taken off: matched p: test of what is left (the smaller of Kolmogorov-Smirnov and Mann-Whitney, times 2);
+AUC: chance that an inserted nodule has more left than a real one, .5 is alike; shift: by how much their medians differ.
+**Bold**: different at 5 % over all measures (Holm). Nodules inserted for the same real one are not independent, so the
+tests find differences a little too easily.
 """
 
 

@@ -78,7 +78,11 @@ def _draw_spicules(rng: np.random.Generator, margin: Margin, diameter_mm: float)
         )
     count = int(np.clip(round(8 + 0.8 * diameter_mm), 10, 30))
     lengths = np.clip(rng.uniform(0.2, 0.8, count) * radius, min(2.0, 0.5 * radius), 10)
-    return tuple(Spicule(_draw_direction(rng), float(x), float(rng.uniform(0.8, 2.0)), 0.3) for x in lengths)
+    bases = np.minimum(rng.uniform(0.8, 2.0, count), max(0.6, 0.12 * diameter_mm))  # small nodules are not all spikes
+    return tuple(
+        Spicule(_draw_direction(rng), float(length), float(base), 0.3)
+        for length, base in zip(lengths, bases, strict=True)
+    )
 
 
 def fade_edge(rng: np.random.Generator, shape: NoduleShape) -> NoduleShape:

@@ -53,8 +53,8 @@ class Body:
     contact: float
 
 
-def cut_cube(ct: Volume, share: Volume) -> tuple[Hu, Mask]:
-    """Cut 50 mm around a nodule out of a CT that has it, trilinear at 1 mm.
+def cut_cube(ct: Volume, share: Volume) -> tuple[Volume, Mask]:
+    """Cut 50 mm around a nodule out of a CT, trilinear at 1 mm.
 
     Parameters
     ----------
@@ -65,15 +65,16 @@ def cut_cube(ct: Volume, share: Volume) -> tuple[Hu, Mask]:
 
     Returns
     -------
-    hu, mask
-        float32 and bool ``[z, y, x]``; a voxel is nodule where more than half of the largest share is.
+    cube, mask
+        float32 HU and bool ``[z, y, x]``; a voxel is nodule where more than half of the largest share is.
     """
     center = share.to_world(np.array(ndimage.center_of_mass(share.values)))
     affine = grid_affine(ct.to_world(np.rint(ct.to_index(center))), np.full(3, SIZE_MM // 2), 1.0)
     voxels = [max(1, round(1 / mm)) for mm in share.spacing_mm]
     smooth = ndimage.uniform_filter(share.values.astype(np.float32), voxels, mode="constant")
     inside = sample_ct(share.with_values(np.pad(smooth[1:-1, 1:-1, 1:-1], 1)), (SIZE_MM,) * 3, affine)
-    return sample_ct(ct, (SIZE_MM,) * 3, affine), inside > 0.5 * float(inside.max())
+    cube = Volume(sample_ct(ct, (SIZE_MM,) * 3, affine), affine)
+    return cube, inside > 0.5 * float(inside.max())
 
 
 def find_body(hu: Hu, mask: Mask) -> Body:

@@ -25,7 +25,8 @@ def measure_real(patches: Sequence[LibraryPatch]) -> list[Row]:
     """Return the look of every real nodule, with ``name`` and ``kind``."""
     rows = []
     for patch in patches:
-        look = measure_cube(*cut_cube(patch.ct, patch.ct.with_values(patch.mask)))
+        cube, mask = cut_cube(patch.ct, patch.ct.with_values(patch.mask))
+        look = measure_cube(cube.values, mask)
         rows.append({"name": patch.library_id, "kind": cut_free(patch).kind} | asdict(look))
     return rows
 
@@ -35,6 +36,9 @@ def measure_matched(
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Row], list[str]]:  # fmt: skip
     """Insert into each case one nodule per real one, of its measured diameter and its type, alone, and measure it.
+
+    It is put into 1 mm voxels of the CT, the library's form: in radiographs, too, a nodule does not go through the CT's
+    own voxels.
 
     Parameters
     ----------
@@ -88,5 +92,6 @@ def _match(settings: SampleNodulesSettings, one: Row) -> SampleNodulesSettings:
 
 def _measure(ct: Volume, sample: NoduleSample) -> Row:
     nodule, patch = sample.nodules[0], sample.patches[0]
-    look = measure_cube(*cut_cube(insert_nodules(ct, [patch]), patch.grid))
+    cube, mask = cut_cube(ct, patch.grid)
+    look = measure_cube(insert_nodules(cube, [patch]).values, mask)
     return {"kind": nodule.kind, "margin": nodule.margin, "attachment": nodule.attachment} | asdict(look)

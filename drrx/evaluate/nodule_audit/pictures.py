@@ -25,7 +25,7 @@ Image = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An inserted nodule and the cube of CT around it, HU and mask at 1 mm."""
+    """An inserted nodule and the cube of CT around it, HU ``[z, y, x]`` and mask at 1 mm."""
 
     inserted: Inserted
     hu: Hu
@@ -34,7 +34,8 @@ class Picture:
 
 def make_picture(inserted: Inserted, ct: Volume) -> Picture:
     """Cut the cube around a nodule out of its CT."""
-    return Picture(inserted, *cut_cube(insert_nodules(ct, [inserted.patch]), inserted.patch.grid))
+    cube, mask = cut_cube(insert_nodules(ct, [inserted.patch]), inserted.patch.grid)
+    return Picture(inserted, cube.values, mask)
 
 
 def draw_nodules(nodules: Sequence[Picture], library: Sequence[LibraryPatch], settings: EvaluateNodulesSettings) -> Any:
@@ -82,11 +83,11 @@ def _draw_inserted(panels: Sequence[Any], picture: Picture, crop_mm: float) -> N
 
 
 def _draw_real(panels: Sequence[Any], patch: LibraryPatch) -> None:
-    hu, mask = cut_cube(patch.ct, patch.ct.with_values(patch.mask))
-    _draw_slice(panels[0], hu, mask, SIZE_MM)
-    body = find_body(hu, mask)
+    cube, mask = cut_cube(patch.ct, patch.ct.with_values(patch.mask))
+    _draw_slice(panels[0], cube.values, mask, SIZE_MM)
+    body = find_body(cube.values, mask)
     panels[0].set_title(f"real {patch.library_id}, {body.diameter_mm:.0f} mm", fontsize=5)
-    _draw_gray(panels[1], project_slab(hu, body)[::-1])
+    _draw_gray(panels[1], project_slab(cube.values, body)[::-1])
     panels[1].set_title("projected", fontsize=5)
 
 

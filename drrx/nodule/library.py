@@ -18,6 +18,7 @@ from scipy.ndimage import (
     find_objects,
     gaussian_filter,
     label,
+    maximum_filter,
 )
 from skimage.morphology import convex_hull_image
 
@@ -29,6 +30,8 @@ LUNG_SHELL_MM = (2.0, 10.0)
 MAX_LUNG_HU = -500.0
 MIN_LUNG_VOXELS = 50
 CORE_DEPTH_MM = 1.5  # deeper than this a voxel is nodule through and through, or half as deep as the nodule goes
+# An edge to lung rises over 2 mm; below a quarter of its height a voxel is lung rather than ground glass.
+EDGE_MM, EDGE_SHARE = 2.0, 0.25
 REACH_MM = 1.0  # outside a tight mask a blurred nodule falls from half a voxel to nothing over this distance
 MIN_SHARE_OUTSIDE = 0.1  # less is noise of the lung
 MIN_SHARE_TOGETHER = 0.25
@@ -152,7 +155,7 @@ def _matte(
     hu: Grid, inside: NDArray[np.float64], outside: NDArray[np.float64], lung: float, spacing_mm: Triple
 ) -> tuple[Grid, Grid]:
     """Return how much of each voxel is nodule, and the HU of that part; together they give the voxel's HU back."""
-    core = _find_core(hu, inside - min(spacing_mm) / 2, lung)
+    core = _find_core(hu, inside - min(spacing_mm) / 2, lung, spacing_mm)
     spread = gaussian_filter(np.where(core, hu, 0), 1.0) / np.maximum(
         gaussian_filter(core.astype(np.float32), 1.0), 1e-6
     )
@@ -170,13 +173,16 @@ def _matte(
     return share.astype(np.float32), tissue.astype(np.float32)
 
 
-def _find_core(hu: Grid, depth_mm: NDArray[np.float64], lung: float) -> Mask:
-    """Return what is nodule through and through: the largest part deep in the mask that is denser than lung.
+def _find_core(hu: Grid, depth_mm: NDArray[np.float64], lung: float, spacing_mm: Triple) -> Mask:
+    """Return what is nodule through and through: the largest part deep in the mask that is no edge.
 
-    Air that it closes in (a cavity) belongs to it.
+    In the foot of an edge the HU is less than a quarter of the way from lung to the densest tissue within 2 mm. What
+    the part closes in (the air of a cavity) belongs to it.
     """
     deep = depth_mm >= min(CORE_DEPTH_MM, depth_mm.max() / 2)
-    dense = (depth_mm > 0) & (gaussian_filter(hu, 1.0) > lung + MIN_CONTRAST_HU)
+    smooth = gaussian_filter(hu, 1.0)
+    near = maximum_filter(smooth, [2 * round(EDGE_MM / mm) + 1 for mm in spacing_mm])
+    dense = (depth_mm > 0) & (smooth > lung + EDGE_SHARE * np.maximum(near - lung, MIN_CONTRAST_HU))
     parts, count = label(deep & binary_fill_holes(dense))
     if not count:
         return np.asarray(deep)

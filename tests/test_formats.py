@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from drrx.annotate.mask import box_of, decode_mask, encode_mask
 from drrx.annotate.shadow import shadows_to_arrays
 from drrx.dataset.collect import FORMATS, collect_dataset
 from drrx.dataset.formats.coco import write_coco
@@ -36,14 +37,25 @@ VISIBLE = {"twin": ["r1"], "v1": ["n1", "n2", "r1"], "s1": ["r1"], "removed": []
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory):
-    """Two cases in two splits, two views, all roles; the second is not square."""
+    """Two cases in two splits, two views, all roles; masks are wider than high, so that no side stands for another."""
     folder = tmp_path_factory.mktemp("files")
-    made = [replace(e, split="test" if e.case == "c1" else "train") for e in make_entries(folder)]
+    made = [replace(flatten(e), split="test" if e.case == "c1" else "train") for e in make_entries(folder)]
     for entry in made:
         view = make_view(entry.view)
         names = {"v1": ("n1", "n2"), "removed": ("r1",)}.get(entry.variant, ())
         write_arrays(entry.paths, shadows_to_arrays([make_shadow(make_known(name), view) for name in names]))
     return made
+
+
+def flatten(entry):
+    """Leave the upper third of every visual mask out."""
+    nodules = []
+    for nodule in entry.annotation.nodules:
+        mask = decode_mask(nodule.mask)
+        top = int(nodule.bbox_visual[1] + nodule.bbox_visual[3] / 3)
+        mask[:top] = False
+        nodules.append(replace(nodule, mask=encode_mask(mask), bbox_visual=box_of(mask), area_px=int(mask.sum())))
+    return replace(entry, annotation=replace(entry.annotation, nodules=tuple(nodules)))
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +69,7 @@ def extents(entries):
             key = entry.image_id, nodule.nodule.nodule_id
             found[key] = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
     assert len(found) == 2 * 2 * 5
+    assert all(right - left > bottom - top for left, top, right, bottom in found.values())
     return found
 
 

@@ -1,8 +1,9 @@
 """Put the data set together from the finished cases of a run (the workflow does this as its last step).
 
-Reads results/cases/CASE/... as the stages wrote them and writes results/dataset: images and DRRs (16-bit PNG), masks,
-annotations.json (COCO), nodules.csv, images.csv, contact_sheet.png, index.html, manifest.json; and
-results/summary.json, which names the cases that were refused, and why. Use it to collect a part of a run again.
+Reads results/cases/CASE/... as the stages wrote them and writes results/dataset: images and DRRs (16-bit PNG),
+images.csv, nodules.csv, records.jsonl, the chosen formats (COCO, NODE21, VinDr-CXR, NIH, YOLO, Hugging Face, masks),
+index.html, manifest.json; and results/summary.json, which names the cases that were refused, and why. Use it to
+collect a part of a run again, or in other formats. docs/dataset.md tells of each file.
 
 Example: drrx collect-dataset --results results --cohort cohort.tsv --views pa
 """

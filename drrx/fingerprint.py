@@ -7,7 +7,11 @@ from pathlib import Path
 
 import drrx
 
-_DATA = {"compose_drr": ("radiograph/*.json",), "restore_cxr": ("restorer/weights/*.safetensors",)}
+_DATA = {
+    "sample_nodules": ("radiograph/*.json",),
+    "compose_drr": ("radiograph/*.json",),
+    "restore_cxr": ("restorer/weights/*.safetensors",),
+}
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(?=drrx)(?P<module>[\w.]+)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)|"
     r"import[ \t]+(?=drrx)(?P<plain>[\w.]+))",
@@ -21,7 +25,7 @@ def stage_fingerprint(stage: str) -> str:
 
     Snakemake does not see changes inside a package; this text among a rule's ``params`` makes it see them. The files
     are the stage's module below ``drrx/stages`` and all modules of drrx that it imports, directly or not, for
-    ``compose_drr`` the table of the beam and for ``restore_cxr`` the delivered weights.
+    ``sample_nodules`` and ``compose_drr`` the table of the beam and for ``restore_cxr`` the delivered weights.
     """
     root = Path(drrx.__file__).parent
     seen: set[Path] = set()

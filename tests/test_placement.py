@@ -419,6 +419,8 @@ def test_the_number_of_nodules_may_be_drawn():
     assert set(counts) == {1, 2, 3}
     assert min(counts.values()) > 160
     assert {draw_count(SampleNodulesSettings(num_nodules=2), seed) for seed in range(20)} == {2}
+    with pytest.raises(DrrxError, match=r"num_nodules_max: found 1 with num_nodules 2; needed 2 to 3.*smaller"):
+        draw_count(SampleNodulesSettings(num_nodules=2, num_nodules_max=1), 0)
 
 
 def test_a_drawn_number_of_nodules_is_placed(case):

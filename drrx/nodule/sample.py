@@ -104,7 +104,13 @@ def sample_nodules(
 
 def draw_count(settings: SampleNodulesSettings, seed: int) -> int:
     """Return how many nodules a variant gets: as set, or evenly drawn up to ``num_nodules_max``."""
-    low, high = settings.num_nodules, max(settings.num_nodules, settings.num_nodules_max or 0)
+    low, high = settings.num_nodules, settings.num_nodules_max or settings.num_nodules
+    if high < low:
+        raise DrrxError(
+            where="sample_nodules num_nodules_max", found=f"{high} with num_nodules {low}",
+            needed=f"{low} to 3, or none",
+            hint="Make num_nodules smaller, or leave num_nodules_max out.",
+        )  # fmt: skip
     return int(make_rng(make_seed(seed, "count")).integers(low, high + 1))
 
 

@@ -247,6 +247,25 @@ def corner_of(page, entry):
     return stage[:2] + (stage[2:] - np.array([entry.width, entry.height]) * scale) / 2
 
 
+def test_panels_zoom_about_the_pointer_and_move_together(dataset, visit):
+    page = visit(dataset[0], "#image=c1_v1_pa")
+    boxes = [f"[data-panel={panel}] rect.visual[data-nodule=n1]" for panel in ("cxr", "drr")]
+    before = box_on_screen(page, boxes[0])
+    pointer = np.floor(before[:2])
+    page.mouse.dblclick(*pointer)
+    zoomed = box_on_screen(page, boxes[0])
+    factor = zoomed[2] / before[2]
+    assert factor > 4
+    np.testing.assert_allclose(zoomed[:2] - pointer, (before[:2] - pointer) * factor, atol=0.2)
+    other = box_on_screen(page, boxes[1])
+    page.mouse.move(*pointer)
+    page.mouse.down()
+    page.mouse.move(pointer[0] - 20, pointer[1] - 15, steps=4)
+    page.mouse.up()
+    for box, was in zip(boxes, (zoomed, other), strict=True):
+        np.testing.assert_allclose((box_on_screen(page, box) - was)[:2], [-20, -15], atol=1)
+
+
 def test_masks_hold_exactly_their_pixels(dataset, visit):
     entry = next(e for e in dataset[1] if e.image_id == "c1_v1_pa")
     page = visit(dataset[0], "#image=c1_v1_pa&show=m")

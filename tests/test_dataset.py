@@ -94,6 +94,12 @@ def collect(results: Path, cases=COHORT, settings=SETTINGS):
     return collect_dataset(results, cases, ("pa",), settings, {"seed": 5})
 
 
+@pytest.fixture
+def no_card(monkeypatch):
+    """The data card's figure takes a second, and has tests of its own."""
+    monkeypatch.setattr("drrx.dataset.collect.write_card", lambda *_: [])
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     results = tmp_path_factory.mktemp("run")
@@ -282,6 +288,7 @@ def test_same_inputs_same_bytes_in_another_folder(run, tmp_path):
     assert read_all(tmp_path / "dataset") == read_all(run[0] / "dataset")
 
 
+@pytest.mark.usefixtures("no_card")
 def test_case_that_left_the_cohort_leaves_the_data_set(tmp_path):
     write_run(tmp_path)
     collect(tmp_path)
@@ -292,6 +299,7 @@ def test_case_that_left_the_cohort_leaves_the_data_set(tmp_path):
     assert (tmp_path / "cases/c1/v1/pa/cxr.png").is_file()
 
 
+@pytest.mark.usefixtures("no_card")
 def test_missing_and_broken_files_refuse_the_case_only(tmp_path):
     write_run(tmp_path)
     (tmp_path / "cases/c1/v2/pa/cxr.png").unlink()
@@ -310,6 +318,7 @@ def test_missing_and_broken_files_refuse_the_case_only(tmp_path):
     assert COCO(str(tmp_path / "dataset/annotations.json")).getImgIds() == []
 
 
+@pytest.mark.usefixtures("no_card")
 def test_interrupted_run_has_no_manifest(tmp_path, monkeypatch):
     write_run(tmp_path)
     collect(tmp_path)
@@ -319,6 +328,7 @@ def test_interrupted_run_has_no_manifest(tmp_path, monkeypatch):
     assert not (tmp_path / "dataset/manifest.json").exists()
 
 
+@pytest.mark.usefixtures("no_card")
 def test_names_are_escaped_and_folders_cut(tmp_path):
     write_run(tmp_path)
     collect(tmp_path, [*COHORT, COHORT[0].model_copy(update={"case": "x", "cohort": "<script>alert(1)</script>"})])

@@ -12,7 +12,7 @@ from drrx.records.nodule import Inclusion, Margin, NoduleShape, Spicule, Triple
 CALCIUM_PATTERNS = ("diffuse", "central", "laminated", "popcorn")
 # highest degree, least and largest rms, fall of the amplitude with the degree; a steep fall is an egg, not lobes
 BUMPS: dict[Margin, tuple[int, float, float, float]] = {
-    "smooth": (4, 0.03, 0.06, 1.5), "lobulated": (6, 0.08, 0.18, 0.75), "spiculated": (8, 0.08, 0.15, 0.75),
+    "smooth": (4, 0.03, 0.06, 1.5), "lobulated": (6, 0.06, 0.13, 0.75), "spiculated": (8, 0.06, 0.12, 0.75),
 }  # fmt: skip
 MIN_WALL_MM, MAX_WALL_MM = 2.0, 6.0
 SOFT_RIM_MM = 14.0

@@ -83,7 +83,7 @@ def draw_nodule(rng: np.random.Generator, settings: SampleNodulesSettings, low_m
     elif kind == "solid" and diameter > CAVITY_FROM_MM and rng.random() < settings.cavity_share:
         shape = add_cavity(rng, shape)
         targets = replace(targets, cavity=float(rng.uniform(-950, -850)))
-    if kind != "calcified" and rng.random() < HALO_CHANCE[margin]:
+    if kind == "solid" and rng.random() < HALO_CHANCE[margin]:  # a rim of ground glass; ground glass has none
         shape = replace(shape, halo_width_mm=float(min(rng.uniform(1, 4), diameter / 4)))
         targets = replace(targets, halo=float(rng.uniform(-700, -500)))
     shape = replace(shape, texture=_draw_texture(rng, kind) if settings.texture else None)

@@ -276,6 +276,11 @@ def test_each_nodule_is_measured_on_its_own_pair():
     peaks = [found.before.contrast_peak / found.delta_log_peak for found in record.nodules]
     assert peaks == pytest.approx([0.3, 0.2], rel=1e-3)
     assert record.leakage == pytest.approx(0, abs=1e-4)
+    # What the inserted nodule changes at the real one leaked.
+    at_real = shadows[1].place(shadows[1].delta_line_integral, VIEW.shape)
+    leaked = [Finding(inserted, shadows[0], pairs[0], Pair(twin, positive + 0.3 * at_real)), findings[1]]
+    for order in (leaked, leaked[::-1]):
+        assert annotate_image(("c", "v1", "pa"), order, VIEW, {}, SETTINGS, {}).leakage == pytest.approx(1, abs=0.1)
     assert annotate_image(("c", "twin", "pa"), findings[1:], VIEW, {}, SETTINGS, {}).leakage == pytest.approx(
         0, abs=1e-4
     )

@@ -29,7 +29,7 @@ from drrx.dataset.settings import CollectDatasetSettings, FormatName
 from drrx.dataset.tables import write_tables
 from drrx.errors import DrrxError
 from drrx.io.arrays import write_arrays
-from tests.image_entries import make_entries, make_known, make_view
+from tests.image_entries import make_entries, make_entry, make_known, make_view
 from tests.test_annotate import make_shadow
 
 VISIBLE = {"twin": ["r1"], "v1": ["n1", "n2", "r1"], "s1": ["r1"], "removed": []}
@@ -282,6 +282,15 @@ def test_every_table_tells_role_and_split(tmp_path, entries):
     for name in [*write_tables(tmp_path, entries), *write_node21(tmp_path, entries)]:
         if name.endswith(".csv"):
             assert {"role", "split"} <= set(read_rows(tmp_path / name)[0])
+
+
+def test_images_say_what_is_known_of_the_nodules_of_their_ct(tmp_path):
+    told = {"ct": {"source": {"has_nodules": "yes"}}, "quality": {"flags": ["THICK_SLICES", "UNANNOTATED_NODULES"]}}
+    for number, facts in enumerate((told, {})):
+        write_tables(tmp_path / str(number), [make_entry(tmp_path, "c", "twin", "pa", 0, facts)])
+    rows = [read_rows(tmp_path / name / "images.csv")[0] for name in "01"]
+    cells = [(row["ct_has_nodules"], row["flags"]) for row in rows]
+    assert cells == [("yes", "THICK_SLICES UNANNOTATED_NODULES"), ("unknown", "")]
 
 
 def test_formats_are_those_that_settings_name():

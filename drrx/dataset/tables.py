@@ -16,7 +16,7 @@ IMAGE_COLUMNS = (
     "image_id", "file_name", "drr_file_name", "case", "patient", "cohort", "split", "variant", "view", "role",
     "pair_id", "width", "height", "num_nodules", "num_visible", "leakage", "projection", "view_position",
     "patient_orientation", "row_spacing_mm", "column_spacing_mm", "source_to_detector_mm", "rotation_deg", "tilt_deg",
-    "roll_deg", "distance_mm", "shift_column_mm", "shift_row_mm", "licence", "source",
+    "roll_deg", "distance_mm", "shift_column_mm", "shift_row_mm", "licence", "source", "ct_has_nodules", "flags",
 )  # fmt: skip
 NODULE_COLUMNS = (
     "image_id", "file_name", "split", "role", "nodule_id", "class", "origin", "kind", "margin", "attachment", "preset",
@@ -79,7 +79,14 @@ def _image_row(entry: ImageEntry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in (*names, "width", "height")} | {
         "num_nodules": len(nodules), "num_visible": sum(nodule.truth_visible for nodule in nodules),
         "leakage": entry.annotation.leakage, **asdict(entry.source), **_view_cells(entry.facts),
+        **_ct_cells(entry.annotation.facts),
     }  # fmt: skip
+
+
+def _ct_cells(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of the CT's own nodules (yes, no, unknown), and the flags of its reading."""
+    known = facts.get("ct", {}).get("source", {}).get("has_nodules", "unknown")
+    return {"ct_has_nodules": known, "flags": " ".join(facts.get("quality", {}).get("flags", ()))}
 
 
 def _view_cells(facts: ViewFacts) -> dict[str, Any]:

@@ -135,6 +135,12 @@ def test_share_covered_is_that_of_two_discs():
     assert share_covered(pair[0], small, 0.2) == 1.0, "of the smaller one"
 
 
+@pytest.mark.parametrize(("apart_mm", "reason"), [(9.0, None), (7.0, "overlaps_in_view")])  # 13 % and 29 % covered
+def test_a_fifth_of_the_smaller_mask_may_be_covered(apart_mm, reason):
+    pair = [make_ball(CT.center_world_mm + np.array([x, 0, 0]), 6.0) for x in (0.0, apart_mm)]
+    assert ViewCheck([view_of()], LIMITS)(pair[0], [pair[1]]) == reason
+
+
 def test_footprints_of_nodules_that_stay_are_made_once(monkeypatch):
     asked = []
 

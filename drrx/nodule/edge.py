@@ -23,7 +23,7 @@ AIR_HU, FAT_HU = -1000.0, -80.0
 START = np.array([0.0, 0.0, 0.0, 0.0, 0.0, np.log(0.6), 1.8, AIR_HU, 1050.0, -150.0])
 SCALE = np.array([1.0, 0.1, 0.01, 0.1, 0.01, 0.3, 1.0, 100.0, 100.0, 100.0])  # what counts as a large change
 PRIOR_HU2 = 0.4  # holds numbers that a patch does not determine (the skin of a body without skin)
-NUM_STEPS = 18
+NUM_STEPS = 12
 LOG_SIGMA, THICKNESS, AIR, SKIN = 5, 6, 7, 8
 LIMITS = {LOG_SIGMA: (np.log(0.08), np.log(3.0)), THICKNESS: (0.8, 3.5)}
 

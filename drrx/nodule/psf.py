@@ -105,8 +105,8 @@ def find_scan_blur(ct: Volume, labels: Volume, settings: SampleNodulesSettings) 
     slice_mm, row_mm, column_mm = ct.spacing_mm
     width = settings.psf_fwhm_mm
     if in_plane is not None:
-        width = hypot(in_plane.fwhm_mm, LINEAR_FWHM * (row_mm + column_mm) / 2)
-    thick = slice_mm if axial is None else hypot(axial.fwhm_mm, LINEAR_FWHM * slice_mm)
+        width = round(hypot(in_plane.fwhm_mm, LINEAR_FWHM * (row_mm + column_mm) / 2), 3)
+    thick = slice_mm if axial is None else round(hypot(axial.fwhm_mm, LINEAR_FWHM * slice_mm), 3)
     return ScanBlur(
         (min(thick, settings.psf_axial_max_mm), width, width), "setting" if in_plane is None else "edges",
         "slice_spacing" if axial is None else "edges", in_plane, axial,
@@ -167,7 +167,8 @@ def _is_good(edges: Edges, pixel_mm: float) -> Mask:
 def _summarise(widths: NDArray[np.float64], fewest: int) -> EdgeWidth | None:
     if len(widths) < fewest:
         return None
-    first, middle, third = (float(value) for value in np.percentile(widths, (25, 50, 75)))
+    # In whole micrometres: the last digits of a fit are the machine's.
+    first, middle, third = (round(float(value), 3) for value in np.percentile(widths, (25, 50, 75)))
     return EdgeWidth(middle, len(widths), (first, third))
 
 
@@ -177,8 +178,9 @@ def _find_skin(outside: Mask, spacing_mm: Triple) -> tuple[Indices, NDArray[np.f
     rng = make_rng(make_seed(0, "scan_blur"))
     sigmas = [NORMAL_SIGMA_MM / mm / 2 for mm in spacing_mm[1:]]
     for z in np.unique(np.linspace(1, len(outside) - 2, NUM_SLICES).round().astype(int)):
-        body = ~outside[z]
-        row, column = np.nonzero(body & ~binary_erosion(body))
+        air, body = outside[z], ~outside[z]
+        beside = air[2:, 1:-1] | air[:-2, 1:-1] | air[1:-1, 2:] | air[1:-1, :-2]
+        row, column = (at + 1 for at in np.nonzero(body[1:-1, 1:-1] & beside))
         if not len(row):
             continue
         # Every second pixel is enough for the direction of the surface.
@@ -205,7 +207,7 @@ def _find_level_skin(outside: Mask, spacing_mm: Triple) -> tuple[Indices, NDArra
         below, above = body[z - count : z + 1], body[z + 1 : z + count + 2]
         for inner, outer, place, normal in ((below, above, z, -1.0), (above, below, z + 1, 1.0)):
             step = inner.all(axis=0) & ~outer.any(axis=0)
-            if step.any():
+            if step.sum() >= wide.size:
                 row, column = np.nonzero(binary_erosion(step, wide))
                 found += [(place, 2 * y, 2 * x) for y, x in zip(row, column, strict=True)]
                 inward += [(normal, 0.0, 0.0)] * len(row)

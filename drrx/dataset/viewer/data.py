@@ -27,8 +27,7 @@ def make_data(entries: Sequence[ImageEntry], compared: Mapping[str, Comparison])
     -------
     ``views`` and ``sources``: how images were taken and where the CTs come from, each once; ``images`` and
     ``nodules``: a table each, ``{"columns", "rows"}``. An image's ``nodules`` is its number of rows in the other table,
-    which has the same order. Numbers have four significant digits, coordinates are pixels, outlines half pixels from
-    the corner of the visual box.
+    which has the same order. Numbers have four significant digits, coordinates are pixels, outlines paths of SVG.
     """
     images = [_make_image(entry, compared.get(entry.image_id)) for entry in entries]
     nodules = [_make_nodule(nodule) for entry in entries for nodule in entry.annotation.nodules]

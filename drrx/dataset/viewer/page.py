@@ -14,7 +14,7 @@ from drrx.dataset.entries import CaseOutcome
 from drrx.dataset.viewer.data import to_script
 
 PROGRAM = ("data.js", "state.js", "filters.js", "grid.js", "panels.js", "facts.js", "detail.js", "main.js")
-#: What each file, or folder of files, is.
+#: What each file is, or folder of files, or file whose name begins so.
 KNOWN = {
     "annotations.json": "COCO: boxes, masks, how each image was taken",
     "contact_sheet.png": "overview as one picture",
@@ -38,6 +38,7 @@ KNOWN = {
     "previews": "small pictures of this page",
     "records.jsonl": "one line per image: all that is known about it",
     "vindr": "boxes as in VinDr-CXR",
+    "yolo": "YOLO: the images of a split",
 }
 
 
@@ -76,7 +77,7 @@ def _hash(text: str) -> str:
 def _count_all(cases: Sequence[CaseOutcome], data: Mapping[str, Any]) -> str:
     images, nodules = data["images"]["rows"], data["nodules"]["rows"]
     visible = sum(dict(zip(data["nodules"]["columns"], row, strict=True))["class"] >= 2 for row in nodules)
-    return f"{len(cases)} cases, {len(images)} images, {len(nodules)} annotated nodules, {visible} of them visible"
+    return f"{len(cases)} cases, {len(images)} images, {len(nodules)} nodules marked in them, {visible} visible"
 
 
 def _count_cases(cases: Sequence[CaseOutcome]) -> str:
@@ -106,7 +107,8 @@ def _make_file_rows(names: Sequence[str], folders: Sequence[str]) -> str:
     rows = []
     for name in sorted(counts, key=lambda name: (name in folders, name)):
         label = f"{name}/" if name in folders else name
-        count = f"{counts[name]} files" if name in folders else ""
+        count = f"{counts[name]} file{'s' * (counts[name] > 1)}" if name in folders else ""
+        what = KNOWN.get(name) or KNOWN.get(name.partition("_")[0], "")
         link = f'<a href="{escape(label)}">{escape(label)}</a>'
-        rows.append(f'<tr><th scope="row">{link}</th><td>{KNOWN.get(name, "")}</td><td>{count}</td></tr>\n')
+        rows.append(f'<tr><th scope="row">{link}</th><td>{what}</td><td>{count}</td></tr>\n')
     return "".join(rows)

@@ -10,7 +10,7 @@ from drrx.dataset.entries import ImageEntry
 from drrx.io.files import write_whole
 
 #: Ends of the colour scale, as share of the display range; each image takes the first that covers its difference.
-SCALES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+SCALES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 BRIGHTER, DARKER = (226, 52, 38), (38, 112, 240)
 STEPS = 127
 

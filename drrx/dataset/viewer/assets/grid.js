@@ -83,7 +83,10 @@ function makeThumbMarks(image) {
   return makeOverlay(image, (nodule) => [makeBox(nodule, "visual", margin)]);
 }
 
-const tellNodule = (nodule) => `${words(nodule.kind)}, ${nodule.diameter.toFixed(0)} mm, ${CLASSES[nodule.class]}`;
+const tellNodule = (nodule) => {
+  const kind = nodule.origin === "real" ? `real ${words(nodule.kind)}` : words(nodule.kind);
+  return `${kind}, ${nodule.diameter.toFixed(0)} mm, ${CLASSES[nodule.class]}`;
+};
 
 // Bring an image into sight and give it the focus.
 function moveTo(index) {

@@ -27,14 +27,11 @@ function makeBox(nodule, name, margin) {
   return makeSvg("rect", { class: `${name} ${seen(nodule)}`, "data-nodule": nodule.id, ...place });
 }
 
+// The outline is a path in half pixels from the corner of the visual box.
 function makeMarks(nodule) {
-  const [left, top] = nodule.boxes[0];
-  const path = nodule.outline.map((polygon) => {
-    const points = [];
-    for (let i = 0; i < polygon.length; i += 2) points.push(`${left + polygon[i] / 2} ${top + polygon[i + 1] / 2}`);
-    return `M${points.join("L")}Z`;
-  });
-  const mask = makeSvg("path", { class: `mask ${seen(nodule)}`, "data-nodule": nodule.id, d: path.join("") });
+  const [x, y] = nodule.boxes[0];
+  const place = { d: nodule.outline, transform: `translate(${x} ${y}) scale(0.5)` };
+  const mask = makeSvg("path", { class: `mask ${seen(nodule)}`, "data-nodule": nodule.id, ...place });
   return [mask, ...BOXES.map((name) => makeBox(nodule, name, 0))];
 }
 

@@ -129,7 +129,7 @@ def _annotate(
         overlap=measure_overlap(shadow, nodule.measures, overlap_mm, view.shape, settings), before=signals[0],
         after=signals[1] if finding.cxr is not None else None,
         contrast_transfer_ratio=_transfer_ratio(finding, masks.full),
-        truth_visible=signals[-1].visibility_class >= 2,
+        visibility_class=signals[-1].visibility_class, truth_visible=signals[-1].visibility_class >= 2,
     )  # fmt: skip
 
 

@@ -115,8 +115,8 @@ class Annotation:
         Signal in the DRR and in the restored CXR (``None`` without a CXR).
     contrast_transfer_ratio
         Slope of the CXR's difference against the DRR's within the full mask; 1 keeps the nodule as it was.
-    truth_visible
-        Whether the last image shows the nodule (class 2 or 3).
+    visibility_class, truth_visible
+        Class in the last image there is, the CXR or else the DRR; whether it is 2 or 3.
     """
 
     nodule: Nodule
@@ -141,12 +141,8 @@ class Annotation:
     before: Signal
     after: Signal | None
     contrast_transfer_ratio: float | None
+    visibility_class: int
     truth_visible: bool
-
-    @property
-    def visibility_class(self) -> int:
-        """Class in the last image there is: the CXR, else the DRR."""
-        return (self.after or self.before).visibility_class
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; ``from_json`` is the inverse."""

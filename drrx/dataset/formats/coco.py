@@ -74,5 +74,5 @@ def _annotation(found: Annotation) -> dict[str, Any]:
     mask, area = data.pop("mask"), data.pop("area_px")
     return data | {
         "category_id": category_id(found), "bbox": list(found.bbox_visual), "area": float(area), "iscrowd": 0,
-        "visibility_class": found.visibility_class, "segmentation": mask | {"size": list(mask["size"])},
+        "segmentation": mask | {"size": list(mask["size"])},
     }  # fmt: skip

@@ -111,9 +111,9 @@ def vary(entries):
         nodules = []
         for index, found in enumerate(entry.annotation.nodules):
             turn = number + 2 * index
-            signal = replace(found.after, d_prime=0.3 + 0.37 * (turn * 7 % 11), visibility_class=turn % 4)
+            signal = replace(found.after, d_prime=0.3 + 0.37 * (turn * 7 % 11))
             nodule = replace(found.nodule, zone=zones[turn % 3], diameter_mm=8.0 + turn)
-            nodules.append(replace(found, nodule=nodule, after=signal))
+            nodules.append(replace(found, nodule=nodule, after=signal, visibility_class=signal.visibility_class))
         annotation = replace(entry.annotation, nodules=tuple(nodules))
         made.append(replace(entry, annotation=annotation, split=splits[entry.case == "c2"]))
     return made
@@ -485,3 +485,11 @@ def test_ten_thousand_images_draw_only_those_in_sight(many, visit):
     page.focus("#grid button")
     page.keyboard.press("End")
     wait_for_focus(page, entries[-1].image_id)
+
+
+def test_a_data_set_without_images_says_so(visit, tmp_path):
+    (tmp_path / "index.html").write_text(make_page(CASES[2:], make_data([], {}), []), encoding="utf-8")
+    page = visit(tmp_path)
+    assert page.text_content("#no-match") == "The data set has no image."
+    page.click("text=Cases")
+    assert "NO_LUNGS" in page.text_content("[data-part=cases]")

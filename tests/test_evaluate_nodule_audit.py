@@ -354,13 +354,13 @@ def write_library(folder, diameters):
 
 def test_nodules_like_the_real_ones_are_inserted_and_compared(honest, tmp_path):
     write_library(tmp_path / "library", (9.0, 10.0, 11.0, 12.0, 13.0))
-    options = ["--library", str(tmp_path / "library"), "--num-pictures", "1"]
+    options = ["--library", str(tmp_path / "library"), "--num-pictures", "1", "--margin", "smooth"]
     report = run_audit(honest, tmp_path / "audit", *options)["comparison"]
     assert len(report["inserted"]) + len(report["refused"]) == 5
     sizes = {row["name"]: row["diameter_mm"] for row in report["real"]}
     for row in report["inserted"]:
         assert row["diameter_mm"] == pytest.approx(sizes[row["name"]], rel=0.1)
-        assert (row["case"], row["kind"]) == ("t1", "solid")
+        assert (row["case"], row["kind"], row["margin"]) == ("t1", "solid", "smooth")
     assert report["groups"]["solid, 7 mm and more"]["real"] == 5
     assert (tmp_path / "audit" / "comparison.png").read_bytes()[:4] == b"\x89PNG"
     assert "## Real against inserted" in (tmp_path / "audit" / "report.md").read_text()

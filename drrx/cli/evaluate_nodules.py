@@ -13,6 +13,11 @@ Example: drrx evaluate-nodules --results results --library nodule_patches --outp
 import argparse
 from pathlib import Path
 
+#: Settings of sample_nodules that matter for the comparison; type and diameter are those of the real nodules.
+SAMPLING = (
+    "margin", "solid_hu_mean", "texture", "strands", "juxtavascular_share", "juxtapleural_share", "lobe_weights",
+    "blur", "psf_fwhm_mm",
+)  # fmt: skip
 SUMMARY = "check inserted nodules: asked against achieved, and beside real ones"
 
 
@@ -20,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     from drrx.cli.options import add_settings
     from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
+    from drrx.nodule.settings import SampleNodulesSettings
 
     parser.add_argument(
         "--results", action="append", type=Path, default=[], metavar="FOLDER",
@@ -35,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for report and figures")
     add_settings(parser, EvaluateNodulesSettings)
+    add_settings(parser, SampleNodulesSettings, only=SAMPLING)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,6 +66,6 @@ def run(args: argparse.Namespace) -> None:
     audit = Audit(
         cases=cases, library=library, hosts=hosts if library else (), folder=args.output,
         settings=make_settings(EvaluateNodulesSettings, vars(args), "evaluate-nodules"),
-        sampling=SampleNodulesSettings(), progress=lambda text: print(text, flush=True),
+        sampling=make_settings(SampleNodulesSettings, vars(args), "evaluate-nodules"), progress=lambda text: print(text, flush=True),
     )  # fmt: skip
     print(to_markdown(audit_nodules(audit)))

@@ -111,9 +111,10 @@ def vary(entries):
         nodules = []
         for index, found in enumerate(entry.annotation.nodules):
             turn = number + 2 * index
-            signal = replace(found.after, d_prime=0.3 + 0.37 * (turn * 7 % 11))
+            level = turn % 4
+            signal = replace(found.after, d_prime=0.3 + 0.37 * (turn * 7 % 11), visibility_class=level)
             nodule = replace(found.nodule, zone=zones[turn % 3], diameter_mm=8.0 + turn)
-            nodules.append(replace(found, nodule=nodule, after=signal, visibility_class=signal.visibility_class))
+            nodules.append(replace(found, nodule=nodule, after=signal, visibility_class=level))
         annotation = replace(entry.annotation, nodules=tuple(nodules))
         made.append(replace(entry, annotation=annotation, split=splits[entry.case == "c2"]))
     return made

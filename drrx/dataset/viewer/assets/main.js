@@ -13,6 +13,7 @@ function update() {
   drawFacets();
   byId("count").textContent = `${found.length} of ${images.length} images`;
   byId("no-match").hidden = found.length > 0;
+  byId("no-match").textContent = images.length ? "No image passes these filters." : "The data set has no image.";
   const active = countFilters();
   byId("active-filters").textContent = active ? `(${active} active)` : "";
 }

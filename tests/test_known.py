@@ -14,7 +14,8 @@ from drrx.io.cohort import CohortRow
 from drrx.io.files import read_json, sha256_file
 from drrx.io.nifti import read_volume, write_volume
 from drrx.io.settings import ReadCtSettings
-from drrx.nodule.known import find_attachment, find_kind, find_known_nodules
+from drrx.nodule.kind import find_kind
+from drrx.nodule.known import find_attachment, find_known_nodules
 from drrx.nodule.labels import IS_LUNG
 from drrx.nodule.removal import remove_nodule
 from drrx.projector.integrand import Integrand

@@ -7,17 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
+from drrx.nodule.kind import SOLID_ABOVE_HU, find_kind
 from drrx.nodule.labels import IS_LUNG, IS_VESSEL, grow, sample_labels
 from drrx.nodule.lung_map import LungMap, make_lung_map
 from drrx.nodule.measure import centroid_mm, moment_axes, peak_log_signal
 from drrx.nodule.removal import Removal, remove_nodule
 from drrx.records.anatomy import LOBES, Anatomy, Label
-from drrx.records.nodule import Attachment, Kind, Nodule, NoduleMeasures, NodulePatch, Triple
+from drrx.records.nodule import Attachment, Nodule, NoduleMeasures, NodulePatch, Triple
 from drrx.volume import Volume
 
-# Solid tissue in a nodule, calcium in it: usual limits on unenhanced CTs of 1 to 3 mm slices.
-SOLID_ABOVE_HU, CALCIUM_ABOVE_HU = -300.0, 200.0
-CALCIFIED_FROM, SOLID_FROM, GLASS_BELOW = 0.1, 0.7, 0.05  # shares of the inner half of the nodule
 PLEURA_MM, TOUCHES_MM, LEAVES_MM = 1.0, 1.0, 3.0
 
 
@@ -82,20 +80,6 @@ def cut_like(volume: Volume, window: Volume) -> NDArray:
     """Return the values of ``volume`` in the box of ``window``, a part of the same grid."""
     low = np.rint(volume.to_index(window.world_from_index[:3, 3])).astype(int)
     return volume.values[tuple(slice(a, a + n) for a, n in zip(low, window.shape, strict=True))]
-
-
-def find_kind(hu: NDArray[np.floating]) -> Kind:
-    """Return the kind of a nodule from the HU of its inner half.
-
-    Calcified from a tenth above 200 HU on; solid from 70 % above -300 HU on, ground glass below 5 %, part-solid
-    between.
-    """
-    dense = float((hu > SOLID_ABOVE_HU).mean())
-    if (hu > CALCIUM_ABOVE_HU).mean() >= CALCIFIED_FROM:
-        return "calcified"
-    if dense >= SOLID_FROM:
-        return "solid"
-    return "ground_glass" if dense < GLASS_BELOW else "part_solid"
 
 
 def find_attachment(mask: NDArray[np.bool_], labels: NDArray[np.uint8], spacing_mm: Triple) -> Attachment:

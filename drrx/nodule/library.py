@@ -23,6 +23,7 @@ from scipy.ndimage import (
 from skimage.morphology import convex_hull_image
 
 from drrx.errors import DrrxError
+from drrx.nodule.kind import find_kind
 from drrx.records.library import LibraryPatch
 from drrx.records.nodule import Kind, Margin, Triple
 
@@ -36,9 +37,6 @@ REACH_MM = 1.0  # outside a tight mask a blurred nodule falls from half a voxel 
 MIN_SHARE_OUTSIDE = 0.1  # less is noise of the lung
 MIN_SHARE_TOGETHER = 0.25
 MIN_CONTRAST_HU, VESSEL_EXCESS_HU = 100.0, 100.0
-# Types by the share of the nodule's volume above an HU
-CALCIUM_HU, CALCIUM_SHARE = 200.0, 0.1
-SOLID_HU, SOLID_SHARE, PART_SOLID_SHARE = -300.0, 0.6, 0.1
 # Margins by the share of the convex hull that the mask fills
 SMOOTH_SOLIDITY, LOBULATED_SOLIDITY, MIN_MARGIN_MM = 0.9, 0.8, 8.0
 FREE_SHELL_MM, FREE_HU = (1.5, 3.5), -400.0
@@ -124,7 +122,7 @@ def cut_free(patch: LibraryPatch) -> LibraryNodule:
     shell = (outside >= FREE_SHELL_MM[0]) & (outside <= FREE_SHELL_MM[1])
     return LibraryNodule(
         patch.library_id, patch.sha256, share, tissue, spacing, np.array(center), diameter,
-        _find_kind(weight, tissue), _find_margin(mask, diameter), float((weight * tissue).sum()), lung,
+        find_kind(tissue, share), _find_margin(mask, diameter), float((weight * tissue).sum()), lung,
         float((hu[shell] < FREE_HU).mean()),
     )  # fmt: skip
 
@@ -194,15 +192,6 @@ def _hang_together(share: NDArray[np.float64], core: Mask) -> Mask:
     parts, _ = label((gaussian_filter(share, 0.7) > MIN_SHARE_TOGETHER) | core)
     joined = np.isin(parts, np.unique(parts[core]))
     return np.asarray(binary_dilation(joined, np.ones((3, 3, 3))))
-
-
-def _find_kind(weight: NDArray[np.float64], tissue: Grid) -> Kind:
-    if weight[tissue > CALCIUM_HU].sum() >= CALCIUM_SHARE:
-        return "calcified"
-    solid = float(weight[tissue > SOLID_HU].sum())
-    if solid >= SOLID_SHARE:
-        return "solid"
-    return "part_solid" if solid >= PART_SOLID_SHARE else "ground_glass"
 
 
 def _find_margin(mask: Mask, diameter_mm: float) -> Margin:

@@ -10,7 +10,8 @@ from scipy.ndimage import affine_transform, gaussian_filter
 
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets
-from drrx.nodule.library import SOLID_HU, LibraryNodule
+from drrx.nodule.kind import SOLID_ABOVE_HU
+from drrx.nodule.library import LibraryNodule
 from drrx.nodule.model import Draft, draw_nodule
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
@@ -72,7 +73,7 @@ class TransplantForm:
         share = np.clip(share, 0, 1)
         solid = None
         if own.kind == "part_solid":
-            above = (uneven + np.float32(own.hu_body - SOLID_HU)) / SOLID_WIDTH_HU + 0.5
+            above = (uneven + np.float32(own.hu_body - SOLID_ABOVE_HU)) / SOLID_WIDTH_HU + 0.5
             solid = (share * np.clip(above, 0, 1)).astype(np.float32)
         whole = RenderedShape(share, spacing_mm, center, inclusion=solid)
         cropped = whole.crop()

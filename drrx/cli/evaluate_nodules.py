@@ -63,9 +63,11 @@ def run(args: argparse.Namespace) -> None:
             hint="Give the folder that `drrx run` wrote.",
         )  # fmt: skip
     hosts = list_hosts(args.cases or [case.folder for case in cases], required=args.cases is not None)
+    drawing = {key: value for key, value in vars(args).items() if key in SAMPLING}
     audit = Audit(
         cases=cases, library=library, hosts=hosts if library else (), folder=args.output,
         settings=make_settings(EvaluateNodulesSettings, vars(args), "evaluate-nodules"),
-        sampling=make_settings(SampleNodulesSettings, vars(args), "evaluate-nodules"), progress=lambda text: print(text, flush=True),
+        sampling=make_settings(SampleNodulesSettings, drawing, "evaluate-nodules"),
+        progress=lambda text: print(text, flush=True),
     )  # fmt: skip
     print(to_markdown(audit_nodules(audit)))

@@ -458,6 +458,17 @@ def test_it_is_rendered_again_bit_by_bit_from_its_record_and_the_library(case, s
         np.testing.assert_array_equal(rendered.occupancy, patch.occupancy)
 
 
+def test_a_transplanted_nodule_is_cut_at_the_pleura_and_rendered_again(case, small_library):
+    settings = SampleNodulesSettings(
+        library_share=1.0, juxtapleural_share=1.0, diameter_min_mm=8.0, diameter_max_mm=12.0
+    )  # fmt: skip
+    sample = sample_nodules(*case, settings, 2, library=small_library)
+    nodule, patch = sample.nodules[0], sample.patches[0]
+    assert nodule.attachment == "juxtapleural"
+    assert patch.volume_mm3 == pytest.approx(pi / 6 * nodule.diameter_mm**3, rel=0.02)
+    np.testing.assert_array_equal(render_nodule(nodule, *case, small_library).hu_after, patch.hu_after)
+
+
 def test_another_library_is_refused(case, small_library, transplanted):
     nodule = transplanted.nodules[0]
     with pytest.raises(

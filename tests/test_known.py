@@ -320,6 +320,26 @@ def test_what_is_left_is_lung_like_the_lung_around(case):
     assert airy.std() == pytest.approx(15, rel=0.25), "the noise of the scan goes on"
 
 
+def test_ground_glass_does_not_stain_the_lung_in_its_place(case):
+    ct, known, anatomy = case
+    ball = known.values == 2
+    values = np.where(ball, ct.values - 30 - 620, ct.values).astype(np.int16)
+    labels = np.where(ball, Label.LOBE_LEFT_UPPER, anatomy.labels.values).astype(np.uint8)
+    glass = ct.with_values(values), known, replace(anatomy, labels=ct.with_values(labels))
+    assert find_known_nodules(*glass)[1].nodule.kind == "ground_glass"
+    assert np.median(taken_out(glass, 2)[0].values[ball]) == pytest.approx(-850, abs=10)
+
+
+def test_two_nodules_side_by_side_are_taken_out_once_each(case):
+    ct, known, anatomy = case
+    z, _, _ = np.nonzero(known.values == 2)
+    halves = np.where(known.values == 2, 1, 0) + ((known.values == 2) & (np.indices(ct.shape)[0] > z.mean()))
+    both = ct, ct.with_values(halves.astype(np.uint8)), anatomy
+    first, second = (taken_out(both, number)[0].values != ct.values for number in (1, 2))
+    assert not (first & second).any()
+    assert (first | second)[halves > 0].mean() > 0.98
+
+
 def test_nothing_changes_beyond_the_rim_nor_in_the_wall_nor_in_the_other_nodule(case):
     ct, known, anatomy = case
     for number in (1, 2):

@@ -7,17 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drrx.annotate.shadow import shadows_from_arrays
 from drrx.config import load_config, stage_settings
 from drrx.errors import DrrxError
+from drrx.geometry import View
+from drrx.io.arrays import read_arrays
 from drrx.io.cohort import CohortRow
 from drrx.io.files import read_json, write_json
 from drrx.io.image import read_image
 from drrx.io.nifti import write_volume
+from drrx.radiograph.beam import Beam
+from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.annotation import ImageAnnotation
 from drrx.records.case import CaseRecord
+from drrx.records.nodule import patches_from_arrays
 from drrx.records.variant import make_variant_names, variant_role
 from drrx.stages import annotate_cxr, compose_drr, project_ct, restore_cxr, sample_nodules
 from drrx.stages.batch import CaseJob
+from drrx.stages.compose_drr import project_patches
 from drrx.stages.layout import CaseFolder
 from tests.restorers import make_restorer
 from tests.thorax import make_labels, make_thorax
@@ -32,13 +39,17 @@ NAMES = ("twin", "v1", "v2", "s1", "removed")
 
 def run_stages(folder, config):
     """Run all stages from sampling on, with a tiny network, and check that each leaves what it says."""
-    row = CohortRow(case="made", path="ct.nii.gz", cohort="x")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restore_cxr, "_load", lambda weights, device: make_restorer())
         for stage in (sample_nodules, project_ct, compose_drr, restore_cxr, annotate_cxr):
-            settings = json.loads(stage_settings(load_config(config), stage.STAGE.name))
-            products = stage.run(CaseJob(row, folder, settings, seed=4))
-            assert all(path.is_file() for path in products)
+            run_stage(stage, folder, config)
+
+
+def run_stage(stage, folder, config):
+    row = CohortRow(case="made", path="ct.nii.gz", cohort="x")
+    settings = json.loads(stage_settings(load_config(config), stage.STAGE.name))
+    products = stage.run(CaseJob(row, folder, settings, seed=4))
+    assert all(path.is_file() for path in products)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,15 @@ def folder(tmp_path_factory):
     write_json(folder.case_record, replace(CaseRecord("made"), source=source, geometry=geometry).to_json())
     run_stages(folder, CONFIG)
     return folder
+
+
+def copy_case(folder, results):
+    """Return the case as it was before sampling, in another folder."""
+    copy = CaseFolder(results, folder.case)
+    copy.folder.mkdir(parents=True)
+    for path in (folder.ct, folder.anatomy, folder.anatomy_qc, folder.known_nodules, folder.case_record):
+        shutil.copy(path, copy.folder)
+    return copy
 
 
 def read_record(folder, variant):
@@ -118,6 +138,26 @@ def test_a_sham_differs_from_the_twin_far_less_than_its_variant(folder):
     assert places[0] == places[1]
 
 
+def test_the_shadow_of_a_real_nodule_is_what_it_adds_to_the_body_without_it(folder):
+    maps, view = read_arrays(folder.projection("pa")), read_record(folder, "twin").facts["geometry"]["view"]
+    (lengths,) = project_patches(patches_from_arrays(read_arrays(folder.patches("removed"))), View.from_json(view))
+    (shadow,) = shadows_from_arrays(read_arrays(folder.image("removed", "pa", "paths.npz")))
+    beam = Beam.from_settings(ComposeDrrSettings())
+    water_mm, bone_mm = (maps[name][lengths.window].astype(float) for name in ("water_mm", "bone_mm"))
+    without = np.maximum(water_mm - lengths.water_mm, 0), np.maximum(bone_mm - lengths.bone_mm, 0)
+    added = beam.attenuate(water_mm, bone_mm) - beam.attenuate(*without)
+    assert added.max() > 0.1
+    np.testing.assert_allclose(shadow.delta_line_integral, added, atol=1e-5)
+
+
+def test_known_nodules_are_looked_at_in_each_view(folder, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(sample_nodules, "make_view_check", lambda job, ct, known: told.extend(known))
+    run_stage(sample_nodules, copy_case(folder, tmp_path), {"variants": 0})
+    (patch,) = patches_from_arrays(read_arrays(folder.patches("removed")))
+    np.testing.assert_array_equal(told[0].occupancy, patch.occupancy)
+
+
 def test_inserted_nodules_stay_away_from_real_ones(folder):
     (real,) = read_json(folder.nodules("removed"))["nodules"]
     for name in ("v1", "v2"):
@@ -142,10 +182,7 @@ def test_facts_tell_how_an_image_was_made(folder):
 
 
 def test_a_real_nodule_beside_the_detector_is_named_and_refuses_nothing(folder, tmp_path):
-    away = CaseFolder(tmp_path, "made")
-    away.folder.mkdir(parents=True)
-    for path in (folder.ct, folder.anatomy, folder.anatomy_qc, folder.known_nodules, folder.case_record):
-        shutil.copy(path, away.folder)
+    away = copy_case(folder, tmp_path)
     run_stages(away, {"variants": 0, "project_ct": {"size_px": 128, "detector_mm": 180.0}})
     assert read_record(away, "twin").outside_view == ("r1",)
     assert read_record(away, "twin").nodules == ()

@@ -21,7 +21,11 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Spicule:
-    """One tapered strand that leaves the body along ``direction`` (unit vector x, y, z in the world)."""
+    """One tapered strand that leaves the body along ``direction`` (unit vector x, y, z in the world).
+
+    ``length_mm`` counts from the surface; the thickness falls from ``base_mm`` to ``tip_mm``, and the root is twice as
+    wide as the base (``drrx/nodule/strands.py``).
+    """
 
     direction: Triple
     length_mm: float
@@ -39,7 +43,10 @@ class Inclusion:
 
 @dataclass(frozen=True)
 class Texture:
-    """Band-limited Gaussian noise inside a nodule: standard deviation in HU, correlation length in mm, its own seed."""
+    """Band-limited Gaussian noise inside a nodule: standard deviation in HU, correlation length in mm, its own seed.
+
+    At the correlation length the autocorrelation has fallen to 1/e.
+    """
 
     sd_hu: float
     correlation_mm: float

@@ -197,15 +197,16 @@ def _find_skin(outside: Mask, spacing_mm: Triple) -> tuple[Indices, NDArray[np.f
 
 
 def _find_level_skin(outside: Mask, spacing_mm: Triple) -> tuple[Indices, NDArray[np.float64]]:
-    """The same for skin that faces head or feet: wide steps of the body from one slice to the next."""
+    """The same for skin that faces head or feet: wide steps of the body over 2 mm or one slice."""
     found, inward = [], []
     body = ~outside[:, ::2, ::2]
     count = int(np.ceil(4 / spacing_mm[0]))  # 4 mm of body on one side, of air on the other
     steps = [max(1, round(2.5 / mm / 2)) for mm in spacing_mm[1:]]
     wide = np.ones((2 * steps[0] + 1, 2 * steps[1] + 1), dtype=bool)
-    for z in range(count, len(body) - count - 1):
-        below, above = body[z - count : z + 1], body[z + 1 : z + count + 2]
-        for inner, outer, place, normal in ((below, above, z, -1.0), (above, below, z + 1, 1.0)):
+    rise = max(1, round(2 / spacing_mm[0]))
+    for z in range(count, len(body) - count - rise):
+        below, above = body[z - count : z + 1], body[z + rise : z + rise + count + 1]
+        for inner, outer, place, normal in ((below, above, z, -1.0), (above, below, z + rise, 1.0)):
             step = inner.all(axis=0) & ~outer.any(axis=0)
             if step.sum() >= wide.size:
                 row, column = np.nonzero(binary_erosion(step, wide))

@@ -188,7 +188,7 @@ def test_margins_and_kinds_have_their_shares():
     assert np.mean([d.kind == "solid" for d in drafts]) == pytest.approx(0.70, abs=0.07)
     assert np.mean([d.margin == "spiculated" for d in drafts]) == pytest.approx(0.30, abs=0.07)
     assert all(d.targets.inclusion is not None for d in drafts if d.kind == "part_solid")
-    assert all(-750 <= d.targets.body <= -450 for d in drafts if d.kind in ("ground_glass", "part_solid"))
+    assert all(-690 <= d.targets.body <= -400 for d in drafts if d.kind in ("ground_glass", "part_solid"))
 
 
 def test_patches_survive_their_arrays_and_refuse_nonsense():

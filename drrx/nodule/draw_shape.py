@@ -10,9 +10,10 @@ from drrx.nodule.surface import body_volume_mm3
 from drrx.records.nodule import Inclusion, Margin, NoduleShape, Spicule, Triple
 
 CALCIUM_PATTERNS = ("diffuse", "central", "laminated", "popcorn")
-# highest degree, least and largest rms, fall of the amplitude with the degree; a steep fall is an egg, not lobes
+# highest degree, least and largest rms, fall of the amplitude with the degree; a steep fall is an egg, not lobes.
+# Axes and rms are as large as the outlines of 40 real nodules ask for (docs/nodules.md, "How they compare").
 BUMPS: dict[Margin, tuple[int, float, float, float]] = {
-    "smooth": (4, 0.03, 0.06, 1.5), "lobulated": (6, 0.06, 0.13, 0.75), "spiculated": (8, 0.06, 0.12, 0.75),
+    "smooth": (4, 0.06, 0.12, 1.5), "lobulated": (6, 0.10, 0.20, 1.0), "spiculated": (8, 0.09, 0.18, 1.0),
 }  # fmt: skip
 MIN_WALL_MM, MAX_WALL_MM = 2.0, 6.0
 SOFT_RIM_MM = 14.0
@@ -27,7 +28,7 @@ def fit_radius(shape: NoduleShape, diameter_mm: float) -> NoduleShape:
 
 def draw_body(rng: np.random.Generator, margin: Margin, diameter_mm: float) -> NoduleShape:
     """Draw ellipsoid, bumps, margin and spicules of a margin class; the radius still is half the diameter."""
-    low_b, low_c = {"smooth": (0.85, 0.80)}.get(margin, (0.75, 0.65))
+    low_b, low_c = {"smooth": (0.70, 0.60)}.get(margin, (0.60, 0.50))
     ratios = (1.0, float(rng.uniform(low_b, 1)), float(rng.uniform(low_c, 1)))
     degrees, low_rms, high_rms, fall = BUMPS[margin]
     exponent = rng.uniform(0.1, 0.5) if margin == "spiculated" else rng.uniform(0, 0.25)

@@ -97,19 +97,20 @@ def _clipped_normal(rng: np.random.Generator, mean: float, sd: float, low: float
 
 def _draw_targets(rng: np.random.Generator, kind: Kind, settings: SampleNodulesSettings) -> Targets:
     mean = settings.solid_hu_mean
+    solid = _clipped_normal(rng, mean, 40, mean - 90, mean + 80)
     if kind == "solid":
-        return Targets(_clipped_normal(rng, mean, 25, mean - 50, mean + 60))
+        return Targets(solid)
     if kind == "calcified":
-        return Targets(_clipped_normal(rng, mean, 25, mean - 50, mean + 60), _clipped_normal(rng, 450, 200, 200, 1200))
-    glass = _clipped_normal(rng, -620, 60, -750, -450)
-    core = _clipped_normal(rng, mean - 20, 30, mean - 80, mean + 60)
+        return Targets(solid, _clipped_normal(rng, 1500, 500, 300, 2500))
+    glass = _clipped_normal(rng, -550, 70, -690, -400)
+    core = _clipped_normal(rng, mean - 20, 40, mean - 110, mean + 60)
     return Targets(glass, core if kind == "part_solid" else None)
 
 
 def _draw_texture(rng: np.random.Generator, kind: Kind) -> Texture:
-    """Draw the unevenness: 15 HU in solid tissue, 40 in ground glass, over 1-3 mm."""
-    sd = 40.0 if kind in GLASS else 15.0
-    return Texture(sd, float(rng.uniform(1, 3)), int(rng.integers(2**63)))
+    """Draw the unevenness: 70 HU in solid tissue, 90 in ground glass, over 2-5 mm; less would not outlast projection."""
+    sd = 90.0 if kind in GLASS else 70.0
+    return Texture(sd, float(rng.uniform(2, 5)), int(rng.integers(2**63)))
 
 
 def _draw_counts(rng: np.random.Generator, margin: Margin, diameter_mm: float) -> tuple[int, int]:

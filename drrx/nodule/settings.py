@@ -46,15 +46,15 @@ class SampleNodulesSettings:
         description="share of nodules off the pleura in the outer two thirds of the lung; none = by volume",
     )
     solid_hu_mean: float = Field(
-        default=20.0, ge=-100, le=200, description="mean of solid tissue, HU; 50-80 suits a contrast-enhanced CT"
+        default=50.0, ge=-100, le=200, description="mean of solid tissue, HU; 70-100 suits a contrast-enhanced CT"
     )
     cavity_share: float = Field(
         default=0.05, ge=0, le=1, description="share of solid nodules above 15 mm with a cavity"
     )
-    texture: bool = Field(default=True, description="uneven density inside: 15 HU in solid, 40 in ground glass")
+    texture: bool = Field(default=True, description="uneven density inside: 70 HU in solid, 90 in ground glass")
     strands: bool = Field(default=True, description="tags to the pleura and vessels that converge, more on large ones")
     juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
-    juxtapleural_share: float = Field(default=0.1, ge=0, le=1, description="share that touches the pleura")
+    juxtapleural_share: float = Field(default=0.15, ge=0, le=1, description="share that touches the pleura")
     library: str = Field(
         default="",
         description="folder of real nodules (docs/nodules.md) to transplant beside simulated ones; '' = none",

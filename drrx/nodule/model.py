@@ -108,7 +108,7 @@ def _draw_targets(rng: np.random.Generator, kind: Kind, settings: SampleNodulesS
 
 
 def _draw_texture(rng: np.random.Generator, kind: Kind) -> Texture:
-    """Draw the unevenness: 70 HU in solid tissue, 90 in ground glass, over 2-5 mm; less would not outlast projection."""
+    """Draw the unevenness: 70 HU in solid tissue, 90 in ground glass, over 2-5 mm; less is lost in projection."""
     sd = 90.0 if kind in GLASS else 70.0
     return Texture(sd, float(rng.uniform(2, 5)), int(rng.integers(2**63)))
 

@@ -22,9 +22,10 @@ from drrx.errors import DrrxError
 from drrx.geometry import Pose
 from drrx.io.arrays import write_arrays
 from drrx.io.cohort import CohortRow
-from drrx.io.files import sha256_file, write_json
+from drrx.io.files import read_json, sha256_file, write_json
 from drrx.io.image import write_image
 from drrx.records.case import CaseRecord, Correction
+from drrx.stages import collect_dataset as collect_dataset_stage
 from tests.test_annotate import VIEW, make_nodule, make_pair, make_shadow
 
 PATIENTS = {"c1": "p1", "c2": "p1", "bad": "p2", "late": "p3"}
@@ -231,6 +232,19 @@ def test_images_say_how_they_were_taken(run, coco):
         assert float(row["source_to_detector_mm"]) == image["source_to_detector_mm"] == pytest.approx(1800)
     text = (run[0] / "dataset" / "index.html").read_text()
     assert text.count('"tilt_deg":-1.25') == text.count('"tilt_deg":0.0') == 1
+
+
+def test_the_manifest_names_files_outside_without_their_folders(tmp_path, no_card):
+    told = {
+        "views": ["pa"],
+        "preview_px": 96,
+        "restore_cxr": {"weights": "/home/me/w.safetensors"},
+        "sample_nodules": {"library": "/home/me/lib"},
+    }
+    write_run(tmp_path)
+    collect_dataset_stage.collect(tmp_path, COHORT, told, 5)
+    found = read_json(tmp_path / "dataset" / "manifest.json")["run"]["settings"]
+    assert (found["restore_cxr"]["weights"], found["sample_nodules"]["library"]) == ("w.safetensors", "lib")
 
 
 def test_summary_names_refused_cases(run):

@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
     write_volume(folder.anatomy, make_labels(thorax).labels)
     write_json(folder.anatomy_qc, {"lung_volume_l": 3.5})
     write_volume(folder.known_nodules, thorax.ct.with_values(thorax.nodule.astype(np.uint8)))
-    source = {"format": "made", "has_nodules": "yes", "num_known_nodules": 1}
+    source = {"format": "made", "has_nodules": "yes", "num_known_nodules": 1, "series_uid": "1.2.3.4567"}
     geometry = {"spacing_mm": list(thorax.ct.spacing_mm), "origin_lps_mm": thorax.ct.to_world(np.zeros(3)).tolist()}
     write_json(folder.case_record, replace(CaseRecord("made"), source=source, geometry=geometry).to_json())
     run_stages(folder, CONFIG)
@@ -168,7 +168,7 @@ def test_inserted_nodules_stay_away_from_real_ones(folder):
 
 def test_facts_tell_how_an_image_was_made(folder):
     facts = read_record(folder, "v1").facts
-    assert facts["ct"]["source"]["has_nodules"] == "yes"
+    assert facts["ct"]["source"] == {"format": "made", "has_nodules": "yes", "num_known_nodules": 1}  # and no UID
     assert facts["quality"]["anatomy"] == {"lung_volume_l": 3.5}
     assert facts["geometry"] == read_json(folder.projection_record("pa"))
     assert facts["radiograph"]["noise_scatter_display_from"] == "made_twin_pa"

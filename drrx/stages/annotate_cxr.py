@@ -57,11 +57,15 @@ def read_findings(folder: CaseFolder, variant: str, view: str, pair: tuple[str, 
 
 
 def read_case_facts(folder: CaseFolder) -> dict[str, Any]:
-    """Return what all images of a case share: the CT, its quality, the version of drrx; JSON-ready."""
+    """Return what all images of a case share: the CT, its quality, the version of drrx; JSON-ready.
+
+    The CT's UID stays in ``case.json``: the record goes into the data set, and no identifier of a patient's CT may.
+    """
     record = read_json(folder.case_record)
+    source = {key: value for key, value in record["source"].items() if key != "series_uid"}
     quality = {key: record[key] for key in ("status", "corrections", "flags")}
     return {
-        "ct": {**record["geometry"], "source": record["source"]},
+        "ct": {**record["geometry"], "source": source},
         "quality": quality | {"anatomy": read_json(folder.anatomy_qc)},
         "versions": {"drrx": drrx.__version__},
     }

@@ -12,8 +12,10 @@ from drrx.settings import make_settings
 
 def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any], seed: int) -> None:
     """Write ``results/dataset`` and ``results/summary.json`` for ``rows``; ``settings`` are those of all stages."""
-    weights = Path(settings["restore_cxr"]["weights"]).name  # where they lay is nobody's business
-    told = {**settings, "restore_cxr": {**settings["restore_cxr"], "weights": weights}}
+    told = dict(settings)
+    for section, key in (("restore_cxr", "weights"), ("sample_nodules", "library")):
+        # Where they lay is nobody's business.
+        told[section] = {**settings[section], key: Path(settings[section][key]).name}
     collect_dataset(
         results,
         rows,

@@ -26,7 +26,8 @@ from drrx.nodule.measure import centroid_mm
 from drrx.radiograph.beam import Beam
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.annotation import Annotation, Box
-from drrx.records.nodule import Nodule, NoduleMeasures, NodulePatch
+from drrx.records.nodule import Nodule, NoduleMeasures
+from drrx.records.patch import NodulePatch
 from drrx.stages.compose_drr import cast_shadow, project_patches
 
 DIAMETER_MM, LUNG_HU, SEED = 16.0, -850.0, 5

@@ -16,7 +16,8 @@ from drrx.annotate.signal import Pair, find_neighbourhood, matched_filter_d_prim
 from drrx.errors import CaseRefused, DrrxError
 from drrx.geometry import Pose, make_standard_view
 from drrx.records.annotation import ImageAnnotation
-from drrx.records.nodule import Nodule, NoduleMeasures, NoduleShape
+from drrx.records.nodule import Nodule, NoduleMeasures
+from drrx.records.nodule_shape import NoduleShape
 
 SETTINGS = AnnotateCxrSettings()
 VIEW = make_standard_view(np.zeros(3), size_px=256)

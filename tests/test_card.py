@@ -12,7 +12,7 @@ import drrx
 from drrx.dataset import census
 from drrx.dataset.card import make_card, write_card
 from drrx.dataset.entries import CaseOutcome, Source
-from drrx.records.nodule import Transplant
+from drrx.records.nodule_shape import Transplant
 from tests.image_entries import LICENCE, make_entries
 from tests.test_annotate import IDENTITY
 

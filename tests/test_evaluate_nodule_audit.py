@@ -32,7 +32,8 @@ from drrx.projector.integrand import Integrand
 from drrx.projector.project import project
 from drrx.projector.window import find_window
 from drrx.records.anatomy import Anatomy, Label
-from drrx.records.nodule import Transplant, patches_to_arrays
+from drrx.records.nodule_shape import Transplant
+from drrx.records.patch import patches_to_arrays
 from drrx.volume import Volume
 from tests.thorax import make_thorax
 

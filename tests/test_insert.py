@@ -6,7 +6,8 @@ import pytest
 from drrx.errors import DrrxError
 from drrx.nodule.patch import insert_nodules, sample_ct
 from drrx.nodule.shape import RenderedShape, render_shape
-from drrx.records.nodule import NodulePatch, NoduleShape
+from drrx.records.nodule_shape import NoduleShape
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 BALL = NoduleShape(6.0, (1.0, 1.0, 1.0), ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (), 0.0)

@@ -24,7 +24,9 @@ from drrx.nodule.shape import FWHM_PER_SIGMA
 from drrx.nodule.transplant import TransplantForm, draw_transplant, turn_about
 from drrx.projector.project import project_volume
 from drrx.records.library import LibraryPatch
-from drrx.records.nodule import Nodule, NodulePatch, Transplant
+from drrx.records.nodule import Nodule
+from drrx.records.nodule_shape import Transplant
+from drrx.records.patch import NodulePatch
 from drrx.stages.registry import load_stage
 from drrx.volume import Volume
 from tests.chests import make_case

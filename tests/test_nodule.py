@@ -18,7 +18,8 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, render_shape
 from drrx.nodule.strands import strand_radius_mm, strand_volume_mm3
 from drrx.nodule.surface import body_volume_mm3, harmonic
-from drrx.records.nodule import NodulePatch, NoduleShape, Spicule, patches_from_arrays, patches_to_arrays
+from drrx.records.nodule_shape import NoduleShape, Spicule
+from drrx.records.patch import NodulePatch, patches_from_arrays, patches_to_arrays
 from drrx.seeds import make_rng
 
 # exponent n of the profile -> peak over C R, width at half and at a fifth of the peak over D

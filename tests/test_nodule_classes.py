@@ -23,7 +23,8 @@ from drrx.nodule.shape import RenderedShape, add_strands, render_shape
 from drrx.nodule.surface import Body
 from drrx.nodule.texture import make_deviation
 from drrx.records.anatomy import Anatomy, Label
-from drrx.records.nodule import Inclusion, NodulePatch, NoduleShape, Spicule, Texture
+from drrx.records.nodule_shape import Inclusion, NoduleShape, Spicule, Texture
+from drrx.records.patch import NodulePatch
 from drrx.seeds import make_rng
 from drrx.volume import Volume
 

@@ -17,7 +17,7 @@ from drrx.radiograph.display import DisplayCurve
 from drrx.radiograph.exposure import make_exposure
 from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 from drrx.stages.compose_drr import AddedLengths, add_lengths, cast_shadow, project_patches
 
 #: Beer-Lambert and nothing else.

@@ -8,7 +8,8 @@ import pytest
 from drrx.nodule.sample import sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.sham import make_sham
-from drrx.records.nodule import Nodule, NodulePatch
+from drrx.records.nodule import Nodule
+from drrx.records.patch import NodulePatch
 from tests.thorax import make_labels, make_thorax
 
 

@@ -20,7 +20,7 @@ from drrx.radiograph.beam import Beam
 from drrx.radiograph.settings import ComposeDrrSettings
 from drrx.records.annotation import ImageAnnotation
 from drrx.records.case import CaseRecord
-from drrx.records.nodule import patches_from_arrays
+from drrx.records.patch import patches_from_arrays
 from drrx.records.variant import make_variant_names, variant_role
 from drrx.stages import annotate_cxr, compose_drr, project_ct, restore_cxr, sample_nodules
 from drrx.stages.batch import CaseJob

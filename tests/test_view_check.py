@@ -21,7 +21,7 @@ from drrx.projector.settings import ProjectCtSettings
 from drrx.projector.window import make_view
 from drrx.radiograph.beam import Beam
 from drrx.radiograph.settings import ComposeDrrSettings
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 from drrx.stages.batch import CaseJob
 from drrx.stages.compose_drr import project_patches
 from drrx.stages.layout import CaseFolder

@@ -15,7 +15,7 @@ from drrx.nodule.sample import sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.zones import ZONES
 from drrx.records.anatomy import Anatomy, Label
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 from tests.chests import STEP, make_chest
 

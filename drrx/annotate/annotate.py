@@ -17,7 +17,8 @@ from drrx.annotate.signal import Pair, find_neighbourhood, measure_signal
 from drrx.errors import CaseRefused, DrrxError
 from drrx.geometry import View
 from drrx.records.annotation import Annotation, ImageAnnotation, Signal
-from drrx.records.nodule import Nodule, Triple
+from drrx.records.nodule import Nodule
+from drrx.records.nodule_shape import Triple
 from drrx.records.variant import variant_role
 
 

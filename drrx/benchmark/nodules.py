@@ -12,7 +12,7 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
 from drrx.projector.project import project_volume
 from drrx.projector.window import find_window
-from drrx.records.nodule import NoduleShape
+from drrx.records.nodule_shape import NoduleShape
 from drrx.volume import Volume
 
 DIAMETERS_MM = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0)

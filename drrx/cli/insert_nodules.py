@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.arrays import read_arrays
     from drrx.io.nifti import read_volume, write_volume
     from drrx.nodule.patch import insert_nodules
-    from drrx.records.nodule import patches_from_arrays
+    from drrx.records.patch import patches_from_arrays
 
     patches = patches_from_arrays(read_arrays(args.nodules))
     write_volume(args.output, insert_nodules(read_volume(args.ct), patches))

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drrx.records.nodule import Nodule, NodulePatch
+    from drrx.records.nodule import Nodule
+    from drrx.records.patch import NodulePatch
 
 SUMMARY = "draw lung nodules for a CT and place them (records and small patches)"
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from drrx.nodule.settings import SampleNodulesSettings
     from drrx.nodule.sham import make_sham
     from drrx.records.anatomy import Anatomy
-    from drrx.records.nodule import patches_to_arrays
+    from drrx.records.patch import patches_to_arrays
     from drrx.records.variant import REMOVED, check_num_shams
     from drrx.seeds import make_seed
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from drrx.nodule.strands import strand_volume_mm3
 from drrx.nodule.surface import body_volume_mm3
-from drrx.records.nodule import Inclusion, Margin, NoduleShape, Spicule, Triple
+from drrx.records.nodule import Margin
+from drrx.records.nodule_shape import Inclusion, NoduleShape, Spicule, Triple
 
 CALCIUM_PATTERNS = ("diffuse", "central", "laminated", "popcorn")
 # highest degree, least and largest rms, fall of the amplitude with the degree; a steep fall is an egg, not lobes.

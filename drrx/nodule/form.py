@@ -12,7 +12,7 @@ from drrx.nodule.neighbours import draw_tags, draw_vessels, find_neighbours
 from drrx.nodule.shape import RenderedShape, add_strands, render_shape
 from drrx.nodule.surface import Body
 from drrx.nodule.texture import make_deviation
-from drrx.records.nodule import NoduleShape, Transplant, Triple
+from drrx.records.nodule_shape import NoduleShape, Transplant, Triple
 from drrx.volume import Volume
 
 VOLUME_TOLERANCE = 0.005

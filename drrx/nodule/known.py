@@ -13,7 +13,9 @@ from drrx.nodule.lung_map import LungMap, make_lung_map
 from drrx.nodule.measure import centroid_mm, moment_axes, peak_log_signal
 from drrx.nodule.removal import Removal, remove_nodule
 from drrx.records.anatomy import LOBES, Anatomy, Label
-from drrx.records.nodule import Attachment, Nodule, NoduleMeasures, NodulePatch, Triple
+from drrx.records.nodule import Attachment, Nodule, NoduleMeasures
+from drrx.records.nodule_shape import Triple
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 PLEURA_MM, TOUCHES_MM, LEAVES_MM = 1.0, 1.0, 3.0

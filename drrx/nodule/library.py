@@ -25,7 +25,8 @@ from skimage.morphology import convex_hull_image
 from drrx.errors import DrrxError
 from drrx.nodule.kind import find_kind
 from drrx.records.library import LibraryPatch
-from drrx.records.nodule import Kind, Margin, Triple
+from drrx.records.nodule import Kind, Margin
+from drrx.records.nodule_shape import Triple
 
 LUNG_SHELL_MM = (2.0, 10.0)
 MAX_LUNG_HU = -500.0

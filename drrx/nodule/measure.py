@@ -11,7 +11,9 @@ from drrx.nodule.labels import IS_VESSEL
 from drrx.nodule.model import Draft
 from drrx.nodule.shape import RenderedShape
 from drrx.records.anatomy import Label
-from drrx.records.nodule import NoduleMeasures, NodulePatch, Triple
+from drrx.records.nodule import NoduleMeasures
+from drrx.records.nodule_shape import Triple
+from drrx.records.patch import NodulePatch
 
 MU_WATER_PER_MM = 0.0205  # 120 kVp behind 10-20 cm of tissue; only for the check that a nodule can be seen at all
 

@@ -16,7 +16,8 @@ from drrx.nodule.draw_shape import add_calcium, add_cavity, add_core, draw_body,
 from drrx.nodule.form import DrawnForm, Form
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.records.nodule import Kind, Margin, Texture
+from drrx.records.nodule import Kind, Margin
+from drrx.records.nodule_shape import Texture
 
 # largest diameter of the class in mm -> smooth, lobulated, spiculated
 MARGIN_SHARES = ((10.0, (0.55, 0.30, 0.15)), (20.0, (0.35, 0.35, 0.30)), (float("inf"), (0.20, 0.35, 0.45)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from drrx.nodule.labels import IS_LUNG, IS_VESSEL, label_table
 from drrx.nodule.surface import FloatArray
 from drrx.records.anatomy import Label
-from drrx.records.nodule import Spicule
+from drrx.records.nodule_shape import Spicule
 from drrx.volume import Volume
 
 NUM_RAYS, STEP_MM = 600, 0.4

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 Grid = NDArray[np.float32]

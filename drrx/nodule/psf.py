@@ -17,7 +17,7 @@ from drrx.nodule.edge import Edges, Patches, fit_edges
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import FWHM_PER_SIGMA
 from drrx.records.anatomy import Label
-from drrx.records.nodule import Triple
+from drrx.records.nodule_shape import Triple
 from drrx.seeds import make_rng, make_seed
 from drrx.volume import Volume
 

@@ -17,7 +17,8 @@ from drrx.nodule.patch import add_to_grid
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.surroundings import Ball, overlaps_another, survey
 from drrx.records.anatomy import Label
-from drrx.records.nodule import Attachment, NoduleMeasures, NodulePatch, Zone
+from drrx.records.nodule import Attachment, NoduleMeasures, Zone
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 PLEURA_MM = 1.0  # room between a nodule and the pleura; and the lung mask is grown by it before parts count as outside

@@ -18,7 +18,9 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.site import Site, cut_at_pleura
 from drrx.nodule.transplant import find_form
 from drrx.records.anatomy import Anatomy
-from drrx.records.nodule import Nodule, NodulePatch, Triple
+from drrx.records.nodule import Nodule
+from drrx.records.nodule_shape import Triple
+from drrx.records.patch import NodulePatch
 from drrx.seeds import make_rng, make_seed
 from drrx.volume import Volume
 

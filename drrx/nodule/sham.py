@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from drrx.nodule.measure import peak_log_signal
-from drrx.records.nodule import Nodule, NoduleMeasures, NodulePatch
+from drrx.records.nodule import Nodule, NoduleMeasures
+from drrx.records.patch import NodulePatch
 
 
 def make_sham(nodule: Nodule, patch: NodulePatch) -> tuple[Nodule, NodulePatch]:

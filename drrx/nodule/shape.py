@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from drrx.nodule.patch import Grid, grid_affine
 from drrx.nodule.strands import draw_strand
 from drrx.nodule.surface import Body, FloatArray, share_inside
-from drrx.records.nodule import Inclusion, NoduleShape, Triple
+from drrx.records.nodule_shape import Inclusion, NoduleShape, Triple
 
 VOXELS_PER_DIAMETER = 18  # fewer blunt the peak of a ball's shadow by more than 0.5 %
 FWHM_PER_SIGMA = 2.354820

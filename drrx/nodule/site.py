@@ -34,7 +34,9 @@ from drrx.nodule.shape import RenderedShape, find_grid_spacing_mm
 from drrx.nodule.surroundings import Ball
 from drrx.nodule.transplant import draw_draft
 from drrx.records.anatomy import Anatomy, Label
-from drrx.records.nodule import Attachment, Nodule, NodulePatch, Triple
+from drrx.records.nodule import Attachment, Nodule
+from drrx.records.nodule_shape import Triple
+from drrx.records.patch import NodulePatch
 from drrx.seeds import make_rng, make_seed
 from drrx.volume import Volume
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from drrx.nodule.patch import Grid
 from drrx.nodule.surface import Body, FloatArray, share_inside
-from drrx.records.nodule import Spicule
+from drrx.records.nodule_shape import Spicule
 
 ROOT = 0.7  # a strand starts at this share of the way to the surface, so that none hangs loose
 FLARE = 1.0  # the root is wider by this many bases

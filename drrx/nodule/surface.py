@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import beta
 
-from drrx.records.nodule import NoduleShape
+from drrx.records.nodule_shape import NoduleShape
 
 NUM_POLAR, NUM_AZIMUTH = 121, 240  # 1.5 deg: 0.4 mm on a 30 mm nodule, and its surface is smooth between
 FloatArray = NDArray[np.float64]

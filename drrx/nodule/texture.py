@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from drrx.nodule.patch import Grid
-from drrx.records.nodule import Texture
+from drrx.records.nodule_shape import Texture
 from drrx.seeds import make_rng
 
 

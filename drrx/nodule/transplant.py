@@ -16,7 +16,8 @@ from drrx.nodule.model import Draft, draw_nodule
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import FWHM_PER_SIGMA, RenderedShape
-from drrx.records.nodule import Kind, Transplant, Triple
+from drrx.records.nodule import Kind
+from drrx.records.nodule_shape import Transplant, Triple
 from drrx.seeds import make_rng, make_seed
 
 # A patch is blurred by its scanner and by its own sampling: reconstructions of 1.2-1.5 mm brought to cubes of 1 mm.

@@ -16,7 +16,8 @@ from scipy.ndimage import distance_transform_edt
 from drrx.nodule.labels import IS_LEFT, IS_LUNG, IS_RIGHT, Boolean
 from drrx.nodule.patch import axis_coordinates
 from drrx.records.anatomy import Label
-from drrx.records.nodule import NodulePatch, Zone
+from drrx.records.nodule import Zone
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 ZONES: tuple[Zone, ...] = get_args(Zone)

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from drrx.errors import DrrxError
-from drrx.records.nodule import Nodule, Triple
+from drrx.records.nodule import Nodule
+from drrx.records.nodule_shape import Triple
 from drrx.records.variant import Role
 
 Box = tuple[float, float, float, float]

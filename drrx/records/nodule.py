@@ -1,121 +1,19 @@
-"""A simulated lung nodule: every drawn number, where it was put, and the small grid on which it exists."""
+"""A lung nodule: every drawn number, where it was put, and what was measured there."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from drrx.errors import DrrxError
-from drrx.volume import Volume
+from drrx.records.nodule_shape import NoduleShape, Transplant, Triple
 
 Kind = Literal["solid", "part_solid", "ground_glass", "calcified"]
 Margin = Literal["smooth", "lobulated", "spiculated", "unknown"]
 Attachment = Literal["isolated", "juxtavascular", "juxtapleural"]
 Origin = Literal["simulated", "transplanted", "real"]
 Zone = Literal["apical", "hilar", "retrocardiac", "subdiaphragm", "free"]
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Spicule:
-    """One tapered strand that leaves the body along ``direction`` (unit vector x, y, z in the world).
-
-    ``length_mm`` counts from the surface; the thickness falls from ``base_mm`` to ``tip_mm``, and the root is twice as
-    wide as the base (``drrx/nodule/strands.py``).
-    """
-
-    direction: Triple
-    length_mm: float
-    base_mm: float
-    tip_mm: float
-
-
-@dataclass(frozen=True)
-class Inclusion:
-    """A denser part with the shape of the body, ``ratio`` times its size, moved by ``offset`` body radii (x, y, z)."""
-
-    offset: Triple
-    ratio: float
-
-
-@dataclass(frozen=True)
-class Texture:
-    """Band-limited Gaussian noise inside a nodule: standard deviation in HU, correlation length in mm, its own seed.
-
-    At the correlation length the autocorrelation has fallen to 1/e.
-    """
-
-    sd_hu: float
-    correlation_mm: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class NoduleShape:
-    """A star-shaped body: surface distance ``rho(u) = radius E(u) exp(L(u))`` along the unit direction ``u``.
-
-    Attributes
-    ----------
-    radius_mm
-        ``R0``; found so that the occupancy adds up to the volume of the nodule.
-    axis_ratios
-        ``(1, b/a, c/a)`` of the ellipsoid ``E`` of unit volume, along the columns of ``rotation``.
-    rotation
-        3 x 3 rows: world x, y, z from the axes of the nodule.
-    harmonics
-        ``(degree, order, coefficient)`` of the real orthonormal spherical harmonics in ``L``, in the nodule's axes.
-    margin_exponent
-        ``n`` of the density profile ``(1 - (r/rho)^2)^n``; 0 is a sharp edge.
-    spicules
-        Strands on the surface.
-    inclusions, num_laminae
-        Denser parts: the core of a part-solid nodule, grains of calcium; or that many concentric shells of calcium.
-    halo_width_mm
-        Width of a rim of ground glass outside the body; 0 is none. The halo is not part of the occupancy.
-    tags, vessels
-        Strands from the body to the pleura, and of vessels that converge on it. They are not part of the occupancy.
-    cavity
-        A hollow with the shape of the body; its air belongs to the occupancy, as readers measure the whole.
-    texture
-        Uneven density of body and inclusions; none is homogeneous.
-    """
-
-    radius_mm: float
-    axis_ratios: Triple
-    rotation: tuple[Triple, Triple, Triple]
-    harmonics: tuple[tuple[int, int, float], ...]
-    margin_exponent: float
-    spicules: tuple[Spicule, ...] = ()
-    inclusions: tuple[Inclusion, ...] = ()
-    num_laminae: int = 0
-    halo_width_mm: float = 0.0
-    tags: tuple[Spicule, ...] = ()
-    vessels: tuple[Spicule, ...] = ()
-    cavity: Inclusion | None = None
-    texture: Texture | None = None
-
-
-@dataclass(frozen=True)
-class Transplant:
-    """A real nodule from a library, turned and scaled.
-
-    Attributes
-    ----------
-    library_id, sha256
-        Name in the library's index, and hash of its two files.
-    rotation
-        3 x 3 rows: world x, y, z from the world axes of the CT it was cut from.
-    scale
-        New diameter over its own.
-    """
-
-    library_id: str
-    sha256: str
-    rotation: tuple[Triple, Triple, Triple]
-    scale: float
 
 
 @dataclass(frozen=True)
@@ -262,62 +160,3 @@ class Nodule:
                 where=f"nodule record, {'.'.join(map(str, first['loc']))}", found=repr(first["input"])[:80],
                 needed=first["msg"], hint="Sample the nodules of this variant again.",
             ) from error  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class NodulePatch:
-    """A nodule on its own fine grid, ready to be projected alone.
-
-    Attributes
-    ----------
-    occupancy
-        float32 ``[z, y, x]`` in 0..1: share of each voxel that is nodule (body and spicules, without halo).
-    hu_before, hu_after
-        float32 ``[z, y, x]`` HU of the CT on this grid (trilinear) without and with the nodule.
-    world_from_index
-        float64 ``(4, 4)``: index (z, y, x, 1) of a voxel centre -> LPS mm; axis-aligned, cubes of at most
-        0.35 mm; for a real nodule a part of the CT's own grid.
-    """
-
-    occupancy: NDArray[np.float32]
-    hu_before: NDArray[np.float32]
-    hu_after: NDArray[np.float32]
-    world_from_index: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        arrays = (self.occupancy, self.hu_before, self.hu_after)
-        shapes, dtypes = {a.shape for a in arrays}, {str(a.dtype) for a in arrays}
-        if len(shapes) != 1 or dtypes != {"float32"} or not all(np.isfinite(a).all() for a in arrays):
-            raise DrrxError(
-                where="NodulePatch", found=f"shapes {sorted(shapes)}, dtypes {sorted(dtypes)}",
-                needed="three finite float32 arrays of one shape", hint="Render the nodule again.",
-            )  # fmt: skip
-        object.__setattr__(self, "world_from_index", Volume(self.occupancy, self.world_from_index).world_from_index)
-
-    @property
-    def delta_hu(self) -> NDArray[np.float32]:
-        """HU that the nodule adds, ``[z, y, x]``."""
-        return self.hu_after - self.hu_before
-
-    @property
-    def grid(self) -> Volume:
-        """The occupancy as a ``Volume``."""
-        return Volume(self.occupancy, self.world_from_index)
-
-    @property
-    def volume_mm3(self) -> float:
-        """Sum of the occupancy in mm3."""
-        return float(self.occupancy.sum(dtype=np.float64)) * self.grid.voxel_volume_mm3
-
-
-def patches_to_arrays(patches: tuple[NodulePatch, ...]) -> dict[str, NDArray]:
-    """Return the arrays of ``nodules.npz``: ``<number from 1>_<field>``; ``patches_from_arrays`` is the inverse."""
-    names = [field.name for field in dataclasses.fields(NodulePatch)]
-    return {f"{i}_{name}": getattr(patch, name) for i, patch in enumerate(patches, 1) for name in names}
-
-
-def patches_from_arrays(arrays: dict[str, NDArray]) -> tuple[NodulePatch, ...]:
-    """Return the patches, in order, that ``patches_to_arrays`` took apart (an open ``.npz`` is fine)."""
-    names = [field.name for field in dataclasses.fields(NodulePatch)]
-    count = len([key for key in arrays if key.endswith("_occupancy")])
-    return tuple(NodulePatch(**{n: cast("Any", arrays[f"{i}_{n}"]) for n in names}) for i in range(1, count + 1))

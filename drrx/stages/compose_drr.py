@@ -20,7 +20,7 @@ from drrx.radiograph.attenuation import make_bases
 from drrx.radiograph.beam import Beam
 from drrx.radiograph.film import Film
 from drrx.radiograph.settings import ComposeDrrSettings
-from drrx.records.nodule import NodulePatch, patches_from_arrays
+from drrx.records.patch import NodulePatch, patches_from_arrays
 from drrx.records.variant import REMOVED, TWIN
 from drrx.seeds import make_rng, make_seed
 from drrx.settings import make_settings

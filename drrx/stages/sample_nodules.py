@@ -20,7 +20,8 @@ from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.sham import make_sham
 from drrx.projector.settings import ProjectCtSettings
 from drrx.records.anatomy import Anatomy
-from drrx.records.nodule import Nodule, NodulePatch, patches_to_arrays
+from drrx.records.nodule import Nodule
+from drrx.records.patch import NodulePatch, patches_to_arrays
 from drrx.records.variant import REMOVED, make_variant_names
 from drrx.seeds import make_seed
 from drrx.settings import make_settings

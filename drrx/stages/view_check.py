@@ -17,7 +17,7 @@ from drrx.projector.window import find_window
 from drrx.radiograph.attenuation import make_bases
 from drrx.radiograph.beam import Beam
 from drrx.radiograph.settings import ComposeDrrSettings
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 Reason = Literal["outside_view", "invisible_in_view", "overlaps_in_view"]

@@ -14,7 +14,7 @@ from drrx.projector.integrand import Integrand
 from drrx.projector.project import project
 from drrx.projector.window import find_window
 from drrx.radiograph.attenuation import make_bases
-from drrx.records.nodule import NoduleShape
+from drrx.records.nodule_shape import NoduleShape
 from drrx.volume import Volume
 
 LUNG_HU, SOLID_HU = np.float32(-850.0), np.float32(20.0)

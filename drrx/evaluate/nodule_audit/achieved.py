@@ -11,7 +11,8 @@ from drrx.nodule.library import LibraryNodule
 from drrx.nodule.patch import insert_nodules
 from drrx.nodule.sample import render_nodule
 from drrx.records.anatomy import Anatomy
-from drrx.records.nodule import Nodule, NodulePatch
+from drrx.records.nodule import Nodule
+from drrx.records.patch import NodulePatch
 from drrx.volume import Volume
 
 MARGIN_VOXELS = 3

@@ -14,7 +14,8 @@ from drrx.io.files import read_json
 from drrx.io.nifti import read_volume
 from drrx.records.anatomy import Anatomy
 from drrx.records.annotation import Annotation, ImageAnnotation
-from drrx.records.nodule import Nodule, NodulePatch, patches_from_arrays
+from drrx.records.nodule import Nodule
+from drrx.records.patch import NodulePatch, patches_from_arrays
 from drrx.records.variant import variant_role
 from drrx.volume import Volume
 

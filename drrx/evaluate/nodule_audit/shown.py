@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from drrx.evaluate.nodule_audit.results import Shown
 from drrx.geometry import View
-from drrx.records.nodule import NodulePatch
+from drrx.records.patch import NodulePatch
 
 
 def measure_image(shown: Shown, patch: NodulePatch) -> dict[str, float]:

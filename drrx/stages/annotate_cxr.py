@@ -74,15 +74,18 @@ def read_case_facts(folder: CaseFolder) -> dict[str, Any]:
 def read_image_facts(folder: CaseFolder, variant: str, view: str) -> dict[str, Any]:
     """Return how one image was made: geometry, physics, noise, display curve, restoration; JSON-ready.
 
-    Noise, scatter and display curve are the twin's, in every variant.
+    Noise, scatter and display curve are the twin's, in every variant. A sham names the image whose nodules it repeats.
     """
     drr = read_json(folder.image(variant, view, "drr.json"))
     shared = {"noise_scatter_display_from": f"{folder.case}_{TWIN}_{view}"}
-    return {
+    facts = {
         "geometry": read_json(folder.projection_record(view)),
         "radiograph": {key: value for key, value in drr.items() if key != "view"} | shared,
         "restoration": read_json(folder.image(variant, view, "cxr.json")),
     }
+    if variant_role(variant) == "sham":
+        facts["sham_of"] = f"{folder.case}_{read_json(folder.nodules(variant))['sham_of']}_{view}"
+    return facts
 
 
 STAGE = Stage(

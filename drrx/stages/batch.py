@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import drrx
+from drrx.environment import read_environment
 from drrx.errors import CaseRefused, DrrxError
 from drrx.io.cohort import CohortRow
 from drrx.io.files import read_json, sha256_file, write_json
@@ -69,8 +71,8 @@ def run_batch(stage: Stage, jobs: Sequence[CaseJob], code: str) -> dict[str, Any
     Returns
     -------
     For each case ``status`` (``done``, ``refused``, ``skipped`` after a refusal upstream, ``failed``), ``code``,
-    ``detail``, ``hint``, ``fingerprint`` and the ``products`` with their sha256. A failed case is a defect of drrx,
-    not of the data.
+    ``detail``, ``hint``, ``fingerprint``, the ``products`` with their sha256, and ``made_by``: version, code and
+    environment. A failed case is a defect of drrx, not of the data.
     """
     outcomes: dict[str, Any] = {}
     for number, job in enumerate(jobs, 1):
@@ -96,6 +98,7 @@ def _run_case(stage: Stage, job: CaseJob, code: str) -> tuple[dict[str, Any], st
     if old and old["fingerprint"] == fingerprint and _are_there(job.folder, old["products"]):
         return old, f"{old['status']} before"
     outcome = {"fingerprint": fingerprint, "status": "done", "code": "", "detail": "", "hint": "", "products": {}}
+    outcome["made_by"] = {"drrx": drrx.__version__, "code": code, "environment": read_environment()}
     try:
         products = stage.run(job)
         root = job.folder.folder

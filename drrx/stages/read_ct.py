@@ -34,6 +34,7 @@ def run(job: CaseJob) -> Sequence[Path]:
             mask = read_mask(Path(row.mask), ct)
             write_volume(folder.lung_mask, ct.with_values(mask.astype("uint8")))
             products.append(folder.lung_mask)
+            record = replace(record, source={**record.source, "lung_mask_sha256": sha256_file(Path(row.mask))})
         known, record = read_known(row, ct, record, settings)
         if known is not None:
             write_volume(folder.known_nodules, known)

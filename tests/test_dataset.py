@@ -22,7 +22,7 @@ from drrx.errors import DrrxError
 from drrx.geometry import Pose
 from drrx.io.arrays import write_arrays
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, sha256_file, write_json
+from drrx.io.files import read_json, write_json
 from drrx.io.image import write_image
 from drrx.records.case import CaseRecord, Correction
 from drrx.stages import collect_dataset as collect_dataset_stage
@@ -278,13 +278,9 @@ def test_page_links_exist_and_tells_of_refused_cases(run):
         assert np.asarray(sheet).std() > 10
 
 
-def test_manifest_lists_every_file_with_its_checksum(run):
+def test_manifest_tells_how_it_was_made(run):
     folder = run[0] / "dataset"
     manifest = json.loads((folder / "manifest.json").read_text())
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"manifest.json"}
-    assert set(manifest["files"]) == found
-    for name, entry in manifest["files"].items():
-        assert entry == {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
     assert manifest["run"] == {"seed": 5}
     assert str(run[0]) not in (folder / "manifest.json").read_text()
 

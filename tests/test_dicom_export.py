@@ -20,6 +20,7 @@ from drrx.annotate.mask import decode_mask
 from drrx.dataset.entries import Source
 from drrx.dataset.formats.dicom import write_dicom
 from drrx.dataset.formats.dicom_study import Study, make_uid
+from drrx.dataset.manifest import read_files
 from drrx.dataset.settings import CollectDatasetSettings
 from drrx.errors import DrrxError
 from tests.image_entries import FACTS, make_entries, make_entry, make_view
@@ -248,7 +249,7 @@ def test_a_data_set_has_them_on_request_only(tmp_path):
     folder = tmp_path / "dataset"
     for setting, expected in (("dx+seg", {"image", "seg"}), ("dx", {"image"}), ("none", set())):
         collect(tmp_path, settings=CollectDatasetSettings(preview_px=64, dicom=setting))
-        listed = json.loads((folder / "manifest.json").read_text())["files"]
+        listed = read_files(folder / "files.tsv")
         found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm")}
         assert found == {name for name in listed if name.endswith(".dcm")}
         assert {"seg" if name.endswith("_seg.dcm") else "image" for name in found} == expected

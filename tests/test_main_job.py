@@ -141,13 +141,15 @@ def test_the_radiographs_show_dark_lungs_beside_a_bright_middle(dataset):
             assert middle > 1.3 * max(right, left), name
 
 
-def test_the_manifest_names_every_file_with_its_hash(dataset):
-    manifest = json.loads((dataset / "manifest.json").read_text())
+def test_the_list_of_checksums_names_every_file_with_its_hash(dataset):
     files = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
-    assert set(manifest["files"]) == files - {"manifest.json"}
-    for name, facts in manifest["files"].items():
-        assert hashlib.sha256((dataset / name).read_bytes()).hexdigest() == facts["sha256"]
-    assert str(dataset) not in (dataset / "manifest.json").read_text()
+    lines = (dataset / "sha256sums.txt").read_text().splitlines()[:-1]
+    sums = {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
+    assert set(sums) == files - {"sha256sums.txt"}
+    for name, sha256 in sums.items():
+        assert hashlib.sha256((dataset / name).read_bytes()).hexdigest() == sha256
+    for name in ("manifest.json", "provenance.tsv", "ro-crate-metadata.json"):
+        assert str(dataset.parents[2]) not in (dataset / name).read_text()
 
 
 def test_tables_have_a_row_for_each_image_and_nodule(dataset):

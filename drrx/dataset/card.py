@@ -175,8 +175,9 @@ def _tell_making(entries: Sequence[ImageEntry], run_facts: Mapping[str, Any]) ->
         rows += [[section, _tell(values)]] if not keys and values is not None else []
     return [
         "## How it was made", about.MAKING, about.ANNOTATION, _table(["", ""], rows),
-        "All settings and the SHA-256 of every file are in `manifest.json`; docs/dataset.md of drrx tells of every "
-        "file, column and box. The same CTs, settings and seed give the same bytes.",
+        "All settings are in `manifest.json`, inputs and seeds of each image in `provenance.tsv`, the SHA-256 of every "
+        "file in `sha256sums.txt`; docs/dataset.md of drrx tells of every file, column and box. The same CTs, settings "
+        "and seed give the same bytes.",
     ]  # fmt: skip
 
 

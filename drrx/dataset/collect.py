@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import drrx
 from drrx.dataset.card import write_card
 from drrx.dataset.contact_sheet import write_contact_sheet
 from drrx.dataset.entries import CaseOutcome, ImageEntry
@@ -21,18 +20,22 @@ from drrx.dataset.formats.masks import write_masks
 from drrx.dataset.formats.nih import write_nih
 from drrx.dataset.formats.node21 import write_node21
 from drrx.dataset.formats.path_maps import write_path_maps
+from drrx.dataset.formats.ro_crate import NAME as RO_CRATE
+from drrx.dataset.formats.ro_crate import write_ro_crate
 from drrx.dataset.formats.vindr import write_vindr
 from drrx.dataset.formats.yolo import write_yolo
+from drrx.dataset.manifest import NAMES as MANIFEST_NAMES
+from drrx.dataset.manifest import take_manifest, write_manifest
+from drrx.dataset.provenance import hash_json
 from drrx.dataset.read import read_case
 from drrx.dataset.settings import CollectDatasetSettings, FormatName
 from drrx.dataset.splits import check_shares
 from drrx.dataset.tables import write_tables
 from drrx.dataset.viewer.write import write_viewer
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, sha256_file, write_json, write_whole
+from drrx.io.files import write_json, write_whole
 from drrx.records.variant import TWIN
 
-MANIFEST = "manifest.json"
 #: Folders with nothing but files of the data set: what is not of this run is removed.
 FOLDERS = ("images", "drr", "masks", "labels", "path_maps", "dicom", "previews")
 #: What the setting ``formats`` names; each writes its files and returns their names.
@@ -83,28 +86,27 @@ def collect_dataset(
     """
     check_shares(settings.split_shares)
     folder = Path(results) / "dataset"
-    old_names = _take_manifest(folder)
+    old_names = take_manifest(folder)
     found = [read_case(Path(results), row, views, settings.split_shares) for row in rows]
     outcomes = [outcome for outcome, _ in found]
     entries = [entry for _, images in found for entry in images]
     names = _write_images(folder, entries, settings)
-    names += write_tables(folder, entries)
+    names += write_tables(folder, entries, {"run_sha256": hash_json(run_facts)})
     for name in dict.fromkeys(settings.formats):
         names += FORMATS[name](folder, entries)
     if settings.dicom != "none":
         names += write_dicom(folder, entries, segments=settings.dicom == "dx+seg")
     names += write_contact_sheet(folder, entries, settings.contact_rows, settings.preview_px)
     names += write_card(folder, outcomes, entries, run_facts)
-    names += write_viewer(folder, outcomes, entries, [*names, CROISSANT, MANIFEST], settings.preview_px)
+    listed = [*names, CROISSANT, RO_CRATE, *MANIFEST_NAMES]
+    names += write_viewer(folder, outcomes, entries, listed, settings.preview_px)
     names += write_croissant(folder, entries, names, settings.date_published)
-    _remove_others(folder, set(names), old_names)
+    names += write_ro_crate(folder, entries, names, run_facts, settings.date_published)
+    _remove_others(folder, {*names, *MANIFEST_NAMES}, old_names)
     summary = make_summary(outcomes, entries)
     write_json(Path(results) / "summary.json", summary)
-    files = {
-        name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size} for name in sorted(names)
-    }
-    facts = {"drrx": drrx.__version__, "run": dict(run_facts), "counts": summary["counts"], "files": files}
-    write_json(folder / MANIFEST, facts | {"cases": [outcome.to_json() for outcome in outcomes]})
+    cases = [outcome.to_json() for outcome in outcomes]
+    write_manifest(Path(results), entries, names, {"run": dict(run_facts), "counts": summary["counts"], "cases": cases})
     return summary
 
 
@@ -155,14 +157,6 @@ def _place(source: Path, target: Path, link: bool) -> None:
             pass
     with write_whole(target) as temporary:
         shutil.copyfile(source, temporary)
-
-
-def _take_manifest(folder: Path) -> set[str]:
-    """Remove the manifest of an earlier run and return the names of its files."""
-    path = folder / MANIFEST
-    names = set(read_json(path)["files"]) if path.is_file() else set()
-    path.unlink(missing_ok=True)
-    return names
 
 
 def _remove_others(folder: Path, names: set[str], old_names: set[str]) -> None:

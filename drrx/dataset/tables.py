@@ -42,11 +42,14 @@ def list_nodules(entries: Sequence[ImageEntry]) -> list[tuple[ImageEntry, Annota
     return [(entry, nodule) for entry in entries for nodule in entry.annotation.nodules]
 
 
-def write_tables(folder: Path, entries: Sequence[ImageEntry]) -> list[str]:
-    """Write ``images.csv``, ``nodules.csv`` and ``records.jsonl`` below ``folder`` and return their names."""
+def write_tables(folder: Path, entries: Sequence[ImageEntry], shared: Mapping[str, Any] | None = None) -> list[str]:
+    """Write ``images.csv``, ``nodules.csv`` and ``records.jsonl`` below ``folder`` and return their names.
+
+    ``shared`` goes into every line of ``records.jsonl``.
+    """
     write_csv(folder / "images.csv", IMAGE_COLUMNS, (_image_row(entry) for entry in entries))
     write_csv(folder / "nodules.csv", NODULE_COLUMNS, (_nodule_row(*item) for item in list_nodules(entries)))
-    lines = (_record_line(entry) for entry in entries)
+    lines = (_record_line(entry, shared or {}) for entry in entries)
     write_text(folder / "records.jsonl", "".join(lines))
     return ["images.csv", "nodules.csv", "records.jsonl"]
 
@@ -68,8 +71,13 @@ def format_cell(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else ("" if value is None else value)
 
 
-def _record_line(entry: ImageEntry) -> str:
-    record = entry.annotation.to_json() | {"cohort": entry.cohort, "split": entry.split, **asdict(entry.source)}
+def _record_line(entry: ImageEntry, shared: Mapping[str, Any]) -> str:
+    record = entry.annotation.to_json() | {
+        "cohort": entry.cohort,
+        "split": entry.split,
+        **asdict(entry.source),
+        **shared,
+    }
     return json.dumps(record, sort_keys=True, allow_nan=False) + "\n"
 
 

@@ -6,7 +6,6 @@ cohort table makes new jobs and leaves the results of all others as they are.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,28 +75,28 @@ def cases_by_shard(rows: Sequence[CohortRow], shards: dict[str, str]) -> dict[st
     return found
 
 
-def row_signature(row: CohortRow, folder: Path) -> str:
+def row_signature(row: CohortRow) -> str:
     """Return a text that changes when the row or the file it names changes (size and time of change, not content).
 
-    Paths are told relative to ``folder``, so that a project can be moved. A file that is missing is no error here:
+    Paths are told as the table writes them, so that a project can be moved. A file that is missing is no error here:
     the case is refused when it is read. Of a folder only its own entry is looked at, which files put in or taken out
     change; a DICOM file rewritten in place does not.
     """
     values = row.model_dump()
     for name in ("path", "mask", "annotations"):
         if values[name] and not (name == "path" and row.phantom_seed is not None):
-            values[name] = [os.path.relpath(values[name], folder), _stat(Path(values[name]))]
+            values[name] = [row.written.get(name, values[name]), _stat(values[name])]
     return json.dumps(values, sort_keys=True)
 
 
-def _stat(path: Path) -> str:
+def _stat(path: str) -> str:
     try:
-        found = path.stat()
+        found = Path(path).stat()
     except OSError:
         return "missing"
     return f"{found.st_size} {found.st_mtime_ns}"
 
 
-def cohort_signature(rows: Sequence[CohortRow], folder: Path) -> str:
+def cohort_signature(rows: Sequence[CohortRow]) -> str:
     """Return a short hash of the signatures of all ``rows``."""
-    return hashlib.sha256("\n".join(row_signature(row, folder) for row in rows).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(row_signature(row) for row in rows).encode()).hexdigest()[:16]

@@ -36,6 +36,15 @@ def test_known_nodules_are_named_by_a_file_and_a_word(tmp_path):
     assert third.has_nodules is None, "nobody knows"
 
 
+def test_a_job_reads_its_own_rows_only(tmp_path):
+    # The other rows were checked when the workflow was read: a job of eight cases does not check 100,000 again.
+    table = write(tmp_path, HEADER + "a\tx\tA\nb!\tx\tA\nc\ty\tA\nshort\n")
+    assert [row.case for row in read_cohort(table, ["c", "a"])] == ["a", "c"]
+    assert read_cohort(table, ["d"]) == ()
+    with pytest.raises(DrrxError, match="found 'b!'"):
+        read_cohort(table, ["a", "b!"])
+
+
 @pytest.mark.parametrize("delimiter", ["\t", ",", ";"])
 def test_delimiters_bom_crlf_and_quotes(tmp_path, delimiter):
     line = delimiter.join(["a", '"/data/x y.mha"', "B", "1.2.3"])

@@ -1,11 +1,12 @@
 """Shards: a case stays where it was first put, and an old shard gets no new case."""
 
 import os
+import shutil
 
 import pytest
 
 from drrx.errors import DrrxError
-from drrx.io.cohort import CohortRow
+from drrx.io.cohort import CohortRow, read_cohort
 from drrx.shards import cases_by_shard, cohort_signature, plan_shards, read_shards, row_signature, write_shards
 
 
@@ -70,26 +71,37 @@ def test_a_table_that_was_changed_by_hand_is_an_error(tmp_path, text):
 @pytest.mark.parametrize("name", ["mask", "annotations"])
 def test_a_row_signature_follows_the_files_beside_the_ct(tmp_path, name):
     row = CohortRow(case="a", path="phantom:1", cohort="demo", **{name: str(tmp_path / "m.nii")})
-    missing = row_signature(row, tmp_path)
+    missing = row_signature(row)
     (tmp_path / "m.nii").write_bytes(b"1")
-    first = row_signature(row, tmp_path)
+    first = row_signature(row)
     (tmp_path / "m.nii").write_bytes(b"22")
-    assert len({missing, first, row_signature(row, tmp_path)}) == 3
-    assert str(tmp_path) not in first
+    assert len({missing, first, row_signature(row)}) == 3
 
 
 def test_a_row_signature_follows_the_file_and_moves_with_the_project(tmp_path):
-    first, second = tmp_path / "one", tmp_path / "two"
+    (tmp_path / "one" / "tables").mkdir(parents=True)
+    table, ct = tmp_path / "one" / "tables" / "cohort.tsv", tmp_path / "one" / "ct.nii"
+    ct.write_bytes(b"12345")
+    table.write_text("case\tpath\tcohort\na\t../ct.nii\tdemo\n")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")  # with times of change
+    (first,), (second,) = (read_cohort(tmp_path / name / "tables" / "cohort.tsv") for name in ("one", "two"))
+    before = row_signature(first)
+    assert first.path != second.path
+    assert before == row_signature(second)
+    assert str(tmp_path) not in before
+    os.utime(ct, ns=(10**18, 10**18))
+    changed = row_signature(first)
+    ct.unlink()
+    assert "missing" in row_signature(first)
+    assert len({before, changed, row_signature(first)}) == 3
+    assert cohort_signature([first]) != cohort_signature([second])
+
+
+def test_a_table_of_absolute_paths_may_lie_elsewhere(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "ct.nii").write_bytes(b"1")
     signatures = []
-    for folder in (first, second):
-        folder.mkdir()
-        (folder / "ct.nii").write_bytes(b"12345")
-        os.utime(folder / "ct.nii", ns=(10**18, 10**18))
-        row = CohortRow(case="a", path=str(folder / "ct.nii"), cohort="demo")
-        signatures.append(row_signature(row, folder))
+    for folder in (tmp_path, tmp_path / "other"):
+        (folder / "cohort.tsv").write_text(f"case\tpath\tcohort\na\t{tmp_path / 'ct.nii'}\tdemo\n")
+        signatures += map(row_signature, read_cohort(folder / "cohort.tsv"))
     assert signatures[0] == signatures[1]
-    (second / "ct.nii").write_bytes(b"123456")
-    changed = cohort_signature([row], second)
-    (second / "ct.nii").unlink()
-    assert "missing" in row_signature(row, second)
-    assert cohort_signature([row], second) != changed

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from drrx.stages.layout import CaseFolder
     from drrx.stages.registry import load_stage
 
-    rows = _pick_rows(read_cohort(args.cohort), args.cases, args.cohort)
+    rows = _pick_rows(read_cohort(args.cohort, args.cases), args.cases, args.cohort)
     settings = _read_settings(args.settings)
     if args.stage == "collect_dataset":
         from drrx.stages.collect_dataset import collect

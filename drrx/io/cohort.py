@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,9 @@ class CohortRow(BaseModel):
         Whether the CT shows real nodules, ``yes`` or ``no``; None when nobody knows.
     extra
         The free columns, as text.
+    written
+        The paths above as the table writes them. They stay the same when table and CTs move together, and when a table
+        of absolute paths moves alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -55,6 +59,7 @@ class CohortRow(BaseModel):
     )
     has_nodules: Literal["yes", "no"] | None = Field(default=None, description="yes, no, or nothing if not known")
     extra: dict[str, str] = Field(default_factory=dict, description="free columns")
+    written: dict[str, str] = Field(default_factory=dict, exclude=True, description="paths as the table writes them")
 
     @field_validator("path")
     @classmethod
@@ -75,13 +80,15 @@ def make_schema() -> dict[str, Any]:
     return CohortRow.model_json_schema()
 
 
-def read_cohort(path: Path) -> tuple[CohortRow, ...]:
+def read_cohort(path: Path, cases: Collection[str] | None = None) -> tuple[CohortRow, ...]:
     """Read and check a cohort table (TSV or CSV, UTF-8, every value is text).
 
     Parameters
     ----------
     path
         Table with a header line. Blank lines and lines that begin with ``#`` are skipped.
+    cases
+        Read the rows of these only: a job with eight cases of 100,000 need not check the others again. None: all.
 
     Returns
     -------
@@ -95,6 +102,9 @@ def read_cohort(path: Path) -> tuple[CohortRow, ...]:
     """
     path = Path(path)
     header, lines = _read_lines(path)
+    if cases is not None:
+        column, wanted = header.index("case"), set(cases)
+        lines = [line for line in lines if wanted.intersection(line[1][column : column + 1])]
     rows: list[CohortRow] = []
     problems: list[tuple[int, str, str, str]] = []  # row, column, found, needed
     seen: dict[str, int] = {}
@@ -108,7 +118,7 @@ def read_cohort(path: Path) -> tuple[CohortRow, ...]:
         rows.append(row)
     if problems:
         raise _make_error(path, problems)
-    if not rows:
+    if not rows and cases is None:
         raise _table_error(path, "no rows", "at least one case", "Add a line: case, path, cohort.")
     return tuple(rows)
 
@@ -163,13 +173,16 @@ def _make_row(
     return row.model_copy(update=_resolve(row, folder))
 
 
-def _resolve(row: CohortRow, folder: Path) -> dict[str, str]:
+def _resolve(row: CohortRow, folder: Path) -> dict[str, Any]:
     found = {
         "mask": row.mask,
         "annotations": row.annotations,
         "path": None if row.phantom_seed is not None else row.path,
     }
-    return {name: str((folder / Path(value).expanduser()).resolve()) for name, value in found.items() if value}
+    written = {name: value for name, value in found.items() if value}
+    # Links are left as they are: asking the disk for each part of 100,000 paths takes longer than all the rest.
+    paths = {name: str(folder.absolute() / Path(value).expanduser()) for name, value in written.items()}
+    return {**paths, "written": written}
 
 
 def _make_error(path: Path, problems: list[tuple[int, str, str, str]]) -> DrrxError:

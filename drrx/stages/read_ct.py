@@ -101,13 +101,13 @@ def _check_agreement(row: CohortRow, found: int) -> None:
 
 
 def _sign_source(job: CaseJob) -> str:
-    """Size and time of every source file: a CT replaced in place is read again."""
+    """Name, size and time of every source file: a CT replaced in place is read again, and one that lies elsewhere."""
     row = job.row
     named = (None if row.phantom_seed is not None else row.path, row.mask, row.annotations)
     paths = [Path(path) for path in named if path]
     files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return repr((row.phantom_seed, row.series_uid, row.has_nodules, row.annotations is not None, facts))
+    return repr((row.phantom_seed, row.written, row.series_uid, row.has_nodules, row.annotations is not None, facts))
 
 
 STAGE = Stage("read_ct", run, depends=_sign_source)

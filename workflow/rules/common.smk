@@ -68,14 +68,17 @@ def cases_of(wildcards):
 
 def rows_of(wildcards):
     """Rows of the shard with size and time of change of the files they name."""
-    return [row_signature(row, COHORT.parent) for row in SHARDS[wildcards.shard]]
+    return [row_signature(row) for row in SHARDS[wildcards.shard]]
+
+
+def all_rows(wildcards):
+    """A hash of all rows. As a function it costs the jobs of a cluster nothing that do not ask for it."""
+    return cohort_signature(ROWS)
 
 
 def masks_of(wildcards):
     """The users' own lung masks in the shard, with size and time of change."""
-    return [
-        row_signature(row, COHORT.parent) for row in SHARDS[wildcards.shard] if row.mask
-    ]
+    return [row_signature(row) for row in SHARDS[wildcards.shard] if row.mask]
 
 
 def signature_of_weights():

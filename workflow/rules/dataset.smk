@@ -63,7 +63,7 @@ rule collect_dataset:
         runtime=120,
     params:
         run=run_stage,
-        rows=cohort_signature(ROWS, COHORT.parent),
+        rows=all_rows,
         settings=stage_settings(CONFIG, "collect_dataset"),
         code=stage_fingerprint("collect_dataset"),
     message:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -93,6 +93,11 @@ class Config:
         default=("pa",), min_length=1,
         description=f"views of each case: {VIEW_NAMES}",
     )  # fmt: skip
+    keep: Literal["all", "dataset"] = Field(
+        default="all",
+        description="dataset: remove a case's intermediate files (CT, label map, patches, projections) when its last "
+        "stage is done; a later run that needs them makes them again",
+    )
     make_phantom: MakePhantomSettings = Field(
         default=MakePhantomSettings(), description="Thorax CTs drawn from a seed, for rows with path phantom:SEED"
     )

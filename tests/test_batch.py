@@ -73,6 +73,18 @@ def test_a_poisonous_case_is_recorded_and_the_others_go_on(tmp_path):
     assert outcomes["c1"]["status"] == "done"
 
 
+def test_a_failed_case_is_tried_again_and_a_refused_one_is_not(tmp_path):
+    copy = Copy()
+    for _ in range(2):
+        run_batch(copy.stage, make_jobs(tmp_path, ["poison", "bad"]), "code")
+    assert copy.done == ["c0", "c1", "c0"]
+
+
+def test_an_outcome_tells_what_it_was_made_with(tmp_path):
+    (outcome,) = run_batch(Copy().stage, make_jobs(tmp_path, ["a"], size=3, seed=5), "code").values()
+    assert (outcome["settings"], outcome["seed"], outcome["bytes"]) == ({"size": 3}, 5, len("3\n"))
+
+
 def test_new_products_upstream_run_the_next_stage_again(tmp_path):
     first, second = Copy(), Copy("segment_anatomy", upstream=("read_ct",))
     for size in (1, 1, 2):

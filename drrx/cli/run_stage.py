@@ -9,10 +9,12 @@ Example: drrx run-stage read_ct --cohort cohort.tsv --results results --cases ca
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+LAST_STAGE = "annotate_cxr"
 SUMMARY = "run one stage of the workflow over some cases (called by Snakemake)"
 
 
@@ -26,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cases", nargs="*", metavar="CASE", help="cases to work on (default: all of the table)")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="the stage's section of config.yaml as JSON")
     parser.add_argument("--seed", type=int, default=0, metavar="INTEGER", help="master seed (default: 0)")
+    parser.add_argument(
+        "--keep", choices=("all", "dataset"), default="all",
+        help="dataset: intermediate files may be gone, and after annotate_cxr they go (default: all)",
+    )  # fmt: skip
     parser.add_argument("--upstream", nargs="*", metavar="RECORD", help="records of the stages before, for the order")
     parser.add_argument("--output", type=Path, required=True, metavar="RECORD", help="record to write at the end")
 
@@ -38,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from drrx.stages.batch import CaseJob, run_batch
     from drrx.stages.layout import CaseFolder
     from drrx.stages.registry import load_stage
+    from drrx.stages.remake import bring_back, drop_intermediates
 
     rows = _pick_rows(read_cohort(args.cohort, args.cases), args.cases, args.cohort)
     settings = _read_settings(args.settings)
@@ -48,12 +55,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     jobs = [CaseJob(row, CaseFolder(args.results, row.case), settings, args.seed) for row in rows]
     code = stage_fingerprint(args.stage)
-    outcomes = run_batch(load_stage(args.stage), jobs, code)
+    outcomes = run_batch(load_stage(args.stage), jobs, code, keep_all=args.keep == "all", bring_back=bring_back)
     failed = sorted(case for case, outcome in outcomes.items() if outcome["status"] == "failed")
     if failed:
         print(f"drrx run-stage {args.stage}: failed on {', '.join(failed)}; see above", file=sys.stderr)
         return 1
     write_json(args.output, {"stage": args.stage, "code": code, "cases": outcomes})
+    if args.stage == LAST_STAGE and args.keep == "dataset":
+        freed = sum(drop_intermediates(job.folder) for job in jobs)
+        logging.getLogger(__name__).info("removed %.1f MB of intermediate files", freed / 1e6)
     return 0
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import drrx
 from drrx.annotate.annotate import Finding, annotate_image
 from drrx.annotate.settings import AnnotateCxrSettings
@@ -33,8 +35,8 @@ def run(job: CaseJob) -> Sequence[Path]:
     case_facts = read_case_facts(folder)
     products: list[Path] = []
     for name in job.settings["views"]:
-        maps = read_arrays(folder.projection(name))
-        paths = {part: maps[f"{part}_path_mm"] for part in ("lung", "mediastinum", "bone")}
+        maps = read_arrays(folder.anatomy_paths(name))
+        paths = {part: maps[f"{part}_path_mm"].astype(np.float32) for part in ("lung", "mediastinum", "bone")}
         view = View.from_json(read_json(folder.projection_record(name))["view"])
         real = read_findings(folder, REMOVED, name, (REMOVED, TWIN)) if REMOVED in variants else []
         for variant in variants:

@@ -156,4 +156,6 @@ def cast_shadow(lengths: AddedLengths, bases: Bases, beam: Beam, scatter: NDArra
     )  # fmt: skip
 
 
-STAGE = Stage("compose_drr", run, upstream=("sample_nodules", "project_ct"))
+STAGE = Stage(
+    "compose_drr", run, upstream=("sample_nodules", "project_ct"), reads=("*/projection.npz", "*/nodules.npz")
+)

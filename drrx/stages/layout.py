@@ -1,9 +1,20 @@
 """Where the files of a case lie below the results folder."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from drrx.io.files import read_json
+
+#: Large files that no data set needs and that their stage makes again, bit for bit; relative to the case's folder.
+INTERMEDIATES = (
+    "ct.nii.gz", "lung_mask.nii.gz", "known_nodules.nii.gz", "anatomy.nii.gz", "*/nodules.npz", "*/projection.npz",
+)  # fmt: skip
+
+
+def is_intermediate(name: str, patterns: tuple[str, ...] = INTERMEDIATES) -> bool:
+    """Return whether a product, named relative to its case's folder, is one of ``patterns``."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,10 @@ class CaseFolder:
     def projection(self, view: str) -> Path:
         """Basis line integrals and anatomy path maps."""
         return self.folder / view / "projection.npz"
+
+    def anatomy_paths(self, view: str) -> Path:
+        """Path maps of the anatomy, rounded: all that annotation needs of the projection."""
+        return self.folder / view / "anatomy_paths.npz"
 
     def projection_record(self, view: str) -> Path:
         """Geometry of the view and what was completed."""

@@ -34,7 +34,11 @@ MASKS: dict[str, tuple[int, ...]] = {
 
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``projection.npz`` and ``projection.json`` of every view."""
+    """Write ``projection.npz``, ``anatomy_paths.npz`` and ``projection.json`` of every view.
+
+    The path maps of the anatomy are in both: rounded to float16 (11 bits) and compressed they take a twelfth of the
+    projection, so that annotation needs no large file.
+    """
     ct, anatomy = read_volume(job.folder.ct), Anatomy(read_volume(job.folder.anatomy))
     base = make_settings(ProjectCtSettings, job.settings, "project_ct")
     products: list[Path] = []
@@ -43,6 +47,8 @@ def run(job: CaseJob) -> Sequence[Path]:
         view, pose = make_case_view(job, ct, base, view_name)
         arrays, completion = project_case(ct, anatomy, view, base.device)
         write_arrays(job.folder.projection(name), arrays)
+        rounded = {part: arrays[part].astype(np.float16) for part in MASKS}
+        write_arrays(job.folder.anatomy_paths(name), rounded, compress=True)
         record = {
             "view": view.to_json(),
             "projection": view_name.projection,
@@ -53,7 +59,7 @@ def run(job: CaseJob) -> Sequence[Path]:
             "completion": completion,
         }
         write_json(job.folder.projection_record(name), record)
-        products += [job.folder.projection(name), job.folder.projection_record(name)]
+        products += [getattr(job.folder, file)(name) for file in ("projection", "anatomy_paths", "projection_record")]
     return products
 
 
@@ -121,4 +127,4 @@ def _name_maps(channels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     return dict(zip(("water_mm", "bone_mm", *MASKS), channels, strict=False))
 
 
-STAGE = Stage("project_ct", run, upstream=("read_ct", "segment_anatomy"))
+STAGE = Stage("project_ct", run, upstream=("read_ct", "segment_anatomy"), reads=("ct.nii.gz", "anatomy.nii.gz"))

@@ -107,4 +107,7 @@ def _sign_library(job: CaseJob) -> str:
     return sign_library(folder) if folder else ""
 
 
-STAGE = Stage("sample_nodules", run, upstream=("read_ct", "segment_anatomy"), depends=_sign_library)
+STAGE = Stage(
+    "sample_nodules", run, upstream=("read_ct", "segment_anatomy"), depends=_sign_library,
+    reads=("ct.nii.gz", "anatomy.nii.gz", "known_nodules.nii.gz"),
+)  # fmt: skip

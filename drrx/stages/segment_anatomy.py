@@ -26,4 +26,4 @@ def run(job: CaseJob) -> Sequence[Path]:
     return [folder.anatomy, folder.anatomy_qc, folder.anatomy_figure]
 
 
-STAGE = Stage("segment_anatomy", run, upstream=("read_ct",))
+STAGE = Stage("segment_anatomy", run, upstream=("read_ct",), reads=("ct.nii.gz", "lung_mask.nii.gz"))

@@ -57,7 +57,7 @@ def run_stage(wildcards, threads):
     another folder, another environment or more cores make no result anew.
     """
     command = [sys.executable, "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
-    command += ["--results", RESULTS, "--seed", str(CONFIG.seed)]
+    command += ["--results", RESULTS, "--seed", str(CONFIG.seed), "--keep", CONFIG.keep]
     return f"NUMBA_NUM_THREADS={threads} {shlex.join(command)}"
 
 

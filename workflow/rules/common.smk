@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 try:
     from drrx.config import (
@@ -47,16 +48,19 @@ except DrrxError as error:
 
 SHARDS = cases_by_shard(ROWS, SHARD_OF_CASE)
 TRAIN = CONFIG.train
+# In a container (--sdm apptainer) the image's own; else the Python that runs Snakemake, whatever PATH says.
+CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+PYTHON = "python" if CONTAINED else sys.executable
 LQ_MODELS = ("munit_lq", "ddpm_lq")
 
 
 def run_stage(wildcards, threads):
-    """Start of a job's command line. The Python that runs Snakemake runs the job too, whatever PATH says.
+    """Start of a job's command line.
 
     Because it asks for the threads, Snakemake takes it for derived and does not compare it with the last run:
     another folder, another environment or more cores make no result anew.
     """
-    command = [sys.executable, "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
+    command = [PYTHON, "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
     command += ["--results", RESULTS, "--seed", str(CONFIG.seed), "--keep", CONFIG.keep]
     return f"NUMBA_NUM_THREADS={threads} {shlex.join(command)}"
 
@@ -114,9 +118,14 @@ def domain_options(wildcards):
     )
 
 
+def gpus_for(device):
+    """GPUs that a job on such a device asks for."""
+    return int(device != "cpu")
+
+
 def train_with(threads):
     """Start of a training job's command line."""
-    return f"OMP_NUM_THREADS={threads} {shlex.join([sys.executable, '-m', 'drrx'])}"
+    return f"OMP_NUM_THREADS={threads} {shlex.join([PYTHON, '-m', 'drrx'])}"
 
 
 def tell_outcome():

@@ -16,6 +16,7 @@ rule project_ct:
     resources:
         mem_mb=8000,
         runtime=120,
+        gpu=gpus_for(CONFIG.project_ct.device),
     params:
         run=run_stage,
         cases=cases_of,

@@ -16,6 +16,7 @@ rule restore_cxr:
     resources:
         mem_mb=8000,
         runtime=240,
+        gpu=gpus_for(CONFIG.restore_cxr.device),
     params:
         run=run_stage,
         cases=cases_of,

@@ -29,6 +29,7 @@ rule train_lq:
     resources:
         mem_mb=16000,
         runtime=1440,
+        gpu=gpus_for(TRAIN.device),
     params:
         run=lambda wildcards, threads: train_with(threads),
         name=lambda wildcards: wildcards.model.replace("_", "-"),
@@ -57,6 +58,7 @@ rule make_lq:
     resources:
         mem_mb=8000,
         runtime=1440,
+        gpu=gpus_for(TRAIN.device),
     params:
         run=lambda wildcards, threads: train_with(threads),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
@@ -87,6 +89,7 @@ rule train_system:
     resources:
         mem_mb=16000,
         runtime=2880,
+        gpu=gpus_for(TRAIN.device),
     params:
         run=lambda wildcards, threads: train_with(threads),
         name=lambda wildcards: wildcards.system.replace("_", "-"),
@@ -122,6 +125,7 @@ rule evaluate_restorer:
     resources:
         mem_mb=8000,
         runtime=1440,
+        gpu=gpus_for(TRAIN.device),
     params:
         run=lambda wildcards, threads: train_with(threads),
         folder=lambda wildcards, output: str(Path(output[0]).parent),

@@ -1,83 +1,18 @@
 """What the workflow runs again after which change: the real Snakefile, with a stand-in for the stages."""
 
 import importlib.util
-import os
-import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from drrx.cli.run import find_workflow, make_command
 from drrx.config import STAGES
 from drrx.errors import DrrxError
+from tests.stand_in import ROOT, Project, make_project
 
-ROOT = Path(__file__).parent.parent
 EVERY_STAGE = dict.fromkeys(STAGES, 1) | {"all": 1}
-#: Python runs this at its start: `drrx run-stage` then only leaves the files that its rule promises.
-STAND_IN = """
-import os, sys
-from pathlib import Path
-if "run-stage" in sys.orig_argv:
-    record = Path(sys.orig_argv[sys.orig_argv.index("--output") + 1])
-    stage = next(word for word in sys.orig_argv if word in {stages!r})
-    with open("calls.txt", "a") as calls:
-        calls.write(stage + " " + record.stem + " " + " ".join(sys.orig_argv[4:]) + "\\n")
-    if stage == os.environ.get("STAGE_THAT_FAILS"):
-        print("the stage says why")
-        os._exit(1)
-    record.write_text(stage)
-    if stage == "collect_dataset":
-        for name in ("annotations.json", "contact_sheet.png", "images.csv", "nodules.csv", "index.html"):
-            record.with_name(name).write_text(name)
-        record.parent.with_name("summary.json").write_text('{summary}')
-    os._exit(0)
-"""
-SUMMARY = '{"refused": [{"case": "b", "code": "NO_LUNGS"}]}'
-
-
-class Project:
-    """A folder with a cohort table in which Snakemake is run."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def write_cohort(self, *cases: str, path: str = "phantom:1") -> None:
-        lines = ["case\tpath\tcohort", *(f"{case}\t{path}\tdemo" for case in cases)]
-        (self.folder / "cohort.tsv").write_text("\n".join(lines) + "\n")
-
-    def run(self, *options: str, fails: str = "", command: list[str] | None = None) -> subprocess.CompletedProcess:
-        start = command or [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        stand_in = self.folder.parent / "stand_in"
-        environment = os.environ | {"PYTHONPATH": str(stand_in), "STAGE_THAT_FAILS": fails}
-        return subprocess.run(
-            [*start, *options], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
-
-    def planned(self, *options: str) -> dict[str, int]:
-        """Jobs by rule that a run with ``options`` would do."""
-        said = self.run("--dry-run", *options)
-        assert said.returncode == 0, said.stderr
-        text = said.stdout + said.stderr
-        table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.MULTILINE | re.DOTALL)
-        pairs = [line.split() for line in table[1].splitlines() if line] if table else []
-        return {name: int(count) for name, count in pairs}
-
-    def files(self) -> list[str]:
-        names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
-        return sorted(name for name in names if not name.startswith(".snakemake"))
-
-
-def make_project(folder: Path) -> Project:
-    (folder / "stand_in").mkdir(parents=True)
-    text = STAND_IN.replace("{stages!r}", repr(STAGES)).replace("{summary}", SUMMARY)
-    (folder / "stand_in" / "sitecustomize.py").write_text(text)
-    (folder / "project").mkdir()
-    project = Project(folder / "project")
-    project.write_cohort("a", "b")
-    return project
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     from drrx.radiograph.settings import ComposeDrrSettings
     from drrx.records.anatomy import Anatomy
     from drrx.seeds import make_rng, make_seed
+    from drrx.stages.device import take_device
     from drrx.stages.project_ct import project_case, project_plain
 
     ct = orient(read_volume_file(args.ct, ReadCtSettings()).volume)
@@ -67,10 +68,11 @@ def run(args: argparse.Namespace) -> None:
     pose = draw_pose(geometry, make_seed(args.seed, args.view)) if name.is_jittered else Pose()
     view = make_view(ct, geometry, name, pose)
     settings = make_settings(ComposeDrrSettings, vars(args), "drrx project-ct")
+    device = take_device(geometry.device)
     if args.anatomy is None:
-        maps = project_plain(ct, view, device=geometry.device)
+        maps = project_plain(ct, view, device=device)
     else:
-        maps, _ = project_case(ct, Anatomy(read_volume(args.anatomy)), view, device=geometry.device)
+        maps, _ = project_case(ct, Anatomy(read_volume(args.anatomy)), view, device=device)
     line_integral = make_line_integral(maps["water_mm"], maps["bone_mm"], settings)
     write_arrays(args.output, {"line_integral": line_integral, **maps, **view.to_arrays()})
     if args.image is not None:

@@ -29,8 +29,9 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.image import read_image, write_image
     from drrx.restorer.model import load_restorer
     from drrx.restorer.restore import restore_cxr
+    from drrx.stages.device import take_device
 
     settings = make_settings(RestoreCxrSettings, vars(args), "restore-cxr")
     image = read_image(args.image)
-    restorer = load_restorer(Path(settings.weights) if settings.weights else None, settings.device)
+    restorer = load_restorer(Path(settings.weights) if settings.weights else None, take_device(settings.device))
     write_image(args.output, restore_cxr([image], restorer, settings, [args.seed])[0])

@@ -43,4 +43,8 @@ class ProjectCtSettings:
     jitter_shift_mm: float = Field(
         default=10.0, ge=0, le=200, description="jittered views: patient sideways and up or down, within +/- mm each"
     )
-    device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")
+    device: str = Field(
+        default="cpu", min_length=1,
+        description="cpu; cuda = a free GPU of this machine; auto = cuda where there is one, else cpu; or a torch "
+        "device such as cuda:1",
+    )  # fmt: skip

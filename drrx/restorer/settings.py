@@ -63,4 +63,8 @@ class RestoreCxrSettings:
     overlap_px: int = Field(default=384, ge=32, le=1024, description="overlap of tiles, px, blended smoothly")
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads; 0 = as torch has it")
     weights: str = Field(default="", description="weights file (.safetensors); empty = the delivered one")
-    device: str = Field(default="cpu", min_length=1, description="cpu, or a torch device such as cuda")
+    device: str = Field(
+        default="cpu", min_length=1,
+        description="cpu; cuda = a free GPU of this machine; auto = cuda where there is one, else cpu; or a torch "
+        "device such as cuda:1",
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """A nodule-free twin and its variants: restored so that away from the nodules nobody can tell them apart."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,21 +47,34 @@ class Twin:
 
     def restore_variant(self, drr: Image) -> Image:
         """Return a variant's CXR, float32 ``[row, column]``, in the way that ``nodule_mode`` tells."""
-        ways = {"restored": self._restore, "matched": self._match, "additive": self._add}
-        return ways[self.settings.nodule_mode](self._check(drr))
+        return self.restore_variants([drr])[0]
 
-    def _restore(self, drr: Image) -> Image:
+    def restore_variants(self, drrs: Sequence[Image]) -> list[Image]:
+        """Return the CXRs of variants; ``batch_size`` of them go through the network in one call."""
+        drrs = [self._check(drr) for drr in drrs]
+        if self.settings.nodule_mode == "additive":
+            return [self._add(drr) for drr in drrs]
+        restored = self._restore(drrs)
+        if self.settings.nodule_mode == "restored":
+            return restored
+        return [self._match(drr, cxr) for drr, cxr in zip(drrs, restored, strict=True)]
+
+    def _restore(self, drrs: Sequence[Image]) -> list[Image]:
         look, settings = self.restored.look, dataclasses.replace(self.settings, mode="mean")
-        (change,) = find_changes([drr], self.restorer, settings, [self.seed], [look.window], self.nodules)
-        return finish(drr, change.mean + self.grain, look.window, settings, look).image
+        seeds, windows = [self.seed] * len(drrs), [look.window] * len(drrs)
+        changes = find_changes(drrs, self.restorer, settings, seeds, windows, self.nodules)
+        return [
+            finish(drr, change.mean + self.grain, look.window, settings, look).image
+            for drr, change in zip(drrs, changes, strict=True)
+        ]
 
-    def _match(self, drr: Image) -> Image:
+    def _match(self, drr: Image, restored: Image) -> Image:
         """Add the nodule's own change of the DRR, as strong as the network makes it.
 
         The strength is the local least-squares factor between the network's change and the DRR's. So the nodule keeps
         its shape, and rings and far echoes of the network stay out.
         """
-        before, after = drr - self.drr, self._restore(drr) - self.restored.image
+        before, after = drr - self.drr, restored - self.restored.image
         power, common = (ndimage.gaussian_filter(x, MATCH_SIGMA_PX) for x in (before**2, before * after))
         gain = np.clip(common / (power + 1e-12), 0.0, MAX_GAIN)
         return np.clip(self.restored.image + gain * before, 0.0, 1.0).astype(np.float32)

@@ -141,8 +141,10 @@ def _try_case(stage: Stage, job: CaseJob, bring_back: BringBack | None) -> dict[
         outcome |= {"status": status, "code": name, "detail": detail, "hint": error.hint}
     except Exception as error:  # one poisonous case must not take the others down
         log.error("%s", traceback.format_exc())
-        detail = f"{type(error).__name__}: {error}"
-        outcome |= {"status": "failed", "code": "DEFECT", "detail": detail, "hint": "Report it with the stage's log."}
+        name, hint = "DEFECT", "Report it with the stage's log."
+        if isinstance(error, MemoryError):
+            name, hint = "OUT_OF_MEMORY", "Run again with fewer jobs at a time, or on a machine with more memory."
+        outcome |= {"status": "failed", "code": name, "detail": f"{type(error).__name__}: {error}", "hint": hint}
     return outcome
 
 

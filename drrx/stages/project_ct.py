@@ -24,6 +24,7 @@ from drrx.records.anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Label
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
+from drrx.stages.device import take_device
 from drrx.volume import Volume
 
 MASKS: dict[str, tuple[int, ...]] = {
@@ -45,7 +46,7 @@ def run(job: CaseJob) -> Sequence[Path]:
     for name in job.settings["views"]:
         view_name = ViewName.parse(name)
         view, pose = make_case_view(job, ct, base, view_name)
-        arrays, completion = project_case(ct, anatomy, view, base.device)
+        arrays, completion = project_case(ct, anatomy, view, take_device(base.device))
         write_arrays(job.folder.projection(name), arrays)
         rounded = {part: arrays[part].astype(np.float16) for part in MASKS}
         write_arrays(job.folder.anatomy_paths(name), rounded, compress=True)

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drrx.diffusion.weights import read_weights
 from drrx.io.arrays import read_arrays
 from drrx.io.files import write_json
 from drrx.io.image import read_image, write_image
 from drrx.records.variant import TWIN
-from drrx.restorer.model import Restorer, load_restorer
+from drrx.restorer.memory import run_within_memory
+from drrx.restorer.model import DELIVERED, KIND, Restorer, load_restorer
 from drrx.restorer.settings import RestoreCxrSettings
 from drrx.restorer.twin import Twin, restore_twin
 from drrx.seeds import make_seed
 from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
+from drrx.stages.device import take_device
 
 TOLD = (
     "mode",
@@ -30,12 +33,18 @@ TOLD = (
     "nodule_mode",
     "nodule_condition",
     "precision",
+    "batch_size",
+    "tile_px",
 )
 
 
 def run(job: CaseJob) -> Sequence[Path]:
     """Write ``cxr.png`` and ``cxr.json`` of every image; variants take over the twin's seed, window and tone."""
     settings = make_settings(RestoreCxrSettings, job.settings, "restore_cxr")
+    return run_within_memory(functools.partial(_restore_case, job), settings)
+
+
+def _restore_case(job: CaseJob, settings: RestoreCxrSettings) -> list[Path]:
     restorer = _load(settings.weights, settings.device)
     products: list[Path] = []
     for view in job.settings["views"]:
@@ -53,8 +62,10 @@ def run(job: CaseJob) -> Sequence[Path]:
 
 def _restore_all(job: CaseJob, view: str, twin: Twin) -> Iterator[tuple[str, NDArray[np.float32]]]:
     yield TWIN, twin.restored.image
-    for variant in job.folder.read_variants()[1:]:
-        yield variant, twin.restore_variant(read_image(job.folder.image(variant, view, "drr.png")))
+    variants, size = job.folder.read_variants()[1:], twin.settings.batch_size
+    for some in (variants[start : start + size] for start in range(0, len(variants), size)):
+        drrs = [read_image(job.folder.image(variant, view, "drr.png")) for variant in some]
+        yield from zip(some, twin.restore_variants(drrs), strict=True)
 
 
 def _map_nodules(job: CaseJob, view: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -70,18 +81,25 @@ def _map_nodules(job: CaseJob, view: str, shape: tuple[int, ...]) -> NDArray[np.
 
 
 def _make_record(twin: Twin) -> Mapping[str, Any]:
-    facts = {"seed": twin.seed, "weights_sha256": twin.restorer.sha256} | twin.restored.look.to_json()
+    facts = {"seed": twin.seed, "weights_sha256": twin.restorer.sha256, "device": twin.restorer.device.type}
+    facts |= twin.restored.look.to_json()
     return facts | {name: getattr(twin.settings, name) for name in TOLD}
 
 
 @functools.lru_cache(maxsize=1)
 def _load(weights: str, device: str) -> Restorer:
-    return load_restorer(Path(weights) if weights else None, device)
+    return load_restorer(Path(weights) if weights else None, take_device(device))
+
+
+@functools.cache
+def _hash_weights(weights: str) -> str:
+    """Hash of the weights file. No device is taken for it: the case may be done already."""
+    return read_weights(Path(weights) if weights else DELIVERED, KIND).sha256
 
 
 def _sign_weights(job: CaseJob) -> str:
-    settings = make_settings(RestoreCxrSettings, job.settings, "restore_cxr")
-    return _load(settings.weights, settings.device).sha256
+    weights = make_settings(RestoreCxrSettings, job.settings, "restore_cxr").weights
+    return _hash_weights(weights)
 
 
 STAGE = Stage("restore_cxr", run, upstream=("sample_nodules", "compose_drr"), depends=_sign_weights)

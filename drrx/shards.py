@@ -68,10 +68,15 @@ def write_shards(path: Path, shards: dict[str, str]) -> None:
 
 
 def cases_by_shard(rows: Sequence[CohortRow], shards: dict[str, str]) -> dict[str, list[CohortRow]]:
-    """Return the rows of each shard. A case that left the cohort table is left out, an empty shard too."""
+    """Return the rows of each shard in the order of ``shards``, so that a re-ordered cohort table changes no shard.
+
+    A case that left the cohort table is left out, an empty shard too.
+    """
+    by_case = {row.case: row for row in rows}
     found: dict[str, list[CohortRow]] = {}
-    for row in rows:
-        found.setdefault(shards[row.case], []).append(row)
+    for case, shard in shards.items():
+        if case in by_case:
+            found.setdefault(shard, []).append(by_case[case])
     return found
 
 

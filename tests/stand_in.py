@@ -1,5 +1,6 @@
 """A project folder whose stages are stood in for: what Snakemake would run, without the work."""
 
+import json
 import os
 import re
 import subprocess
@@ -31,6 +32,14 @@ if "run-stage" in sys.orig_argv:
 SUMMARY = '{"refused": [{"case": "b", "code": "NO_LUNGS"}]}'
 
 
+def count_jobs(said: str) -> dict[str, int]:
+    """Read the table of jobs in what a dry run said; without one there must be nothing to do."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", said, re.MULTILINE | re.DOTALL)
+    assert table or "Nothing to be done" in said, said
+    pairs = [line.split() for line in table[1].splitlines() if line] if table else []
+    return {name: int(count) for name, count in pairs}
+
+
 class Project:
     """A folder with a cohort table in which Snakemake is run."""
 
@@ -53,10 +62,7 @@ class Project:
         """Jobs by rule that a run with ``options`` would do."""
         said = self.run("--dry-run", *options)
         assert said.returncode == 0, said.stderr
-        text = said.stdout + said.stderr
-        table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.MULTILINE | re.DOTALL)
-        pairs = [line.split() for line in table[1].splitlines() if line] if table else []
-        return {name: int(count) for name, count in pairs}
+        return count_jobs(said.stdout + said.stderr)
 
     def files(self) -> list[str]:
         names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
@@ -71,3 +77,45 @@ def make_project(folder: Path) -> Project:
     project = Project(folder / "project")
     project.write_cohort("a", "b")
     return project
+
+
+#: Snakemake's own command line over and over in one process, which starts and imports but once.
+PLANNER = """
+import contextlib, io, json, os, re, sys
+import drrx.config
+from snakemake.cli import main
+
+fingerprint = drrx.config.stage_fingerprint
+for line in sys.stdin:
+    folder, options, changed = json.loads(line)
+    drrx.config.stage_fingerprint = lambda stage: "changed" if stage == changed else fingerprint(stage)
+    os.chdir(folder)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(["--snakefile", sys.argv[1], "--cores", "2", "--dry-run", *options])
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+    print(json.dumps([status, said.getvalue()]), flush=True)
+"""
+
+
+class Planner:
+    """Asks Snakemake, by many dry runs in one process, what it would do."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", PLANNER, str(ROOT / "Snakefile")]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, project: Project, *options: str, changed: str = "") -> dict[str, int]:
+        """Jobs by rule that a run with ``options`` would do, were the code of the stage ``changed`` another one."""
+        self.process.stdin.write(json.dumps([str(project.folder), options, changed]) + "\n")
+        self.process.stdin.flush()
+        status, text = json.loads(self.process.stdout.readline())
+        assert status == 0, text
+        return count_jobs(text)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()

@@ -12,8 +12,8 @@ rule read_ct:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("read_ct"),
+        runtime=minutes_of("read_ct"),
     params:
         run=run_stage,
         cases=cases_of,
@@ -40,8 +40,8 @@ rule segment_anatomy:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=120,
+        mem_mb=memory_of("segment_anatomy"),
+        runtime=minutes_of("segment_anatomy"),
     params:
         run=run_stage,
         cases=cases_of,

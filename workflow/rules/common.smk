@@ -19,6 +19,7 @@ try:
     from drrx.io.cohort import read_cohort
     from drrx.io.files import read_json, sha256_file
     from drrx.io.library_index import sign_library
+    from drrx.resources import estimate_job
     from drrx.shards import (
         cases_by_shard,
         cohort_signature,
@@ -80,6 +81,29 @@ def all_rows(wildcards):
     return cohort_signature(ROWS)
 
 
+def memory_of(stage):
+    """Memory in MB that the rule of a stage asks for; twice as much at each further attempt."""
+
+    def memory(wildcards, attempt):
+        return estimate_job(stage, rows_of_job(wildcards), CONFIG, attempt).mem_mb
+
+    return memory
+
+
+def minutes_of(stage):
+    """Minutes that the rule of a stage asks for; twice as many at each further attempt."""
+
+    def minutes(wildcards, attempt):
+        return estimate_job(stage, rows_of_job(wildcards), CONFIG, attempt).runtime
+
+    return minutes
+
+
+def rows_of_job(wildcards):
+    """Rows of the job's shard; of the whole table where it has none."""
+    return SHARDS[wildcards.shard] if hasattr(wildcards, "shard") else ROWS
+
+
 def masks_of(wildcards):
     """The users' own lung masks in the shard, with size and time of change."""
     return [row_signature(row) for row in SHARDS[wildcards.shard] if row.mask]
@@ -119,7 +143,7 @@ def domain_options(wildcards):
 
 
 def gpus_for(device):
-    """GPUs that a job on such a device asks for."""
+    """GPUs that a job on such a device asks for; with `auto` too, as the machine that it will run on may have one."""
     return int(device != "cpu")
 
 

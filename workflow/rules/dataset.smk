@@ -14,8 +14,8 @@ rule annotate_cxr:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("annotate_cxr"),
+        runtime=minutes_of("annotate_cxr"),
     params:
         run=run_stage,
         cases=cases_of,
@@ -59,8 +59,8 @@ rule collect_dataset:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=memory_of("collect_dataset"),
+        runtime=minutes_of("collect_dataset"),
     params:
         run=run_stage,
         rows=all_rows,

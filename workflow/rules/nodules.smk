@@ -14,8 +14,8 @@ rule sample_nodules:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("sample_nodules"),
+        runtime=minutes_of("sample_nodules"),
     params:
         run=run_stage,
         cases=cases_of,

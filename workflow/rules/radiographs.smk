@@ -14,8 +14,8 @@ rule project_ct:
         "../../environment.yml"
     threads: 4
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=memory_of("project_ct"),
+        runtime=minutes_of("project_ct"),
         gpu=gpus_for(CONFIG.project_ct.device),
     params:
         run=run_stage,
@@ -44,8 +44,8 @@ rule compose_drr:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory_of("compose_drr"),
+        runtime=minutes_of("compose_drr"),
     params:
         run=run_stage,
         cases=cases_of,

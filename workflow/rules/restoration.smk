@@ -12,10 +12,11 @@ rule restore_cxr:
         "<benchmarks>/restore_cxr/{shard}.tsv"
     conda:
         "../../environment.yml"
-    threads: 8
+    # On a GPU the cores only read and write images.
+    threads: 8 if CONFIG.restore_cxr.device in ("cpu", "auto") else 2
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=memory_of("restore_cxr"),
+        runtime=minutes_of("restore_cxr"),
         gpu=gpus_for(CONFIG.restore_cxr.device),
     params:
         run=run_stage,

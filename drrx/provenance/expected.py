@@ -82,8 +82,13 @@ def expect_run(results: Path) -> Expected:
     sums = expected.sums.pop("dataset/" + SUMS)
     expected.add(listed, SUMS)
     expected.sums.setdefault("dataset/" + SUMS, sums)
+    products: dict[str, dict[str, dict[str, str]]] = {}
     for stage, case, outcome in _read_outcomes(results, expected):
-        _expect_products(results, expected, stage, case, outcome)
+        products.setdefault(case, {})[stage] = outcome.get("products", {})
+        if outcome.get("status") != "done":
+            expected.unfinished.add(case)
+    for case, by_stage in products.items():
+        _expect_products(results / "cases" / case, expected, by_stage)
     return expected
 
 
@@ -112,16 +117,15 @@ def _read_outcomes(results: Path, expected: Expected) -> list[tuple[str, str, di
     return [(stage, case, outcome) for (stage, case), outcome in outcomes.items()]
 
 
-def _expect_products(results: Path, expected: Expected, stage: str, case: str, outcome: dict[str, Any]) -> None:
-    products = dict(outcome.get("products", {}))
-    if outcome.get("status") != "done":
-        expected.unfinished.add(case)
-    folder = results / "cases" / case
-    dropped = [name for name in products if is_intermediate(name)]
-    if dropped and not any((folder / name).exists() for name in dropped):
-        expected.dropped += len(dropped)
-        products = {name: sha256 for name, sha256 in products.items() if name not in dropped}
-    expected.add(products, f"cases/{case}/stages/{stage}.json", f"cases/{case}/")
+def _expect_products(folder: Path, expected: Expected, by_stage: dict[str, dict[str, str]]) -> None:
+    """Expect the products of a case. Its intermediate files are dropped all together; one that is gone is missing."""
+    dropped = {name for products in by_stage.values() for name in products if is_intermediate(name)}
+    if any((folder / name).exists() for name in dropped):
+        dropped = set()
+    expected.dropped += len(dropped)
+    for stage, products in by_stage.items():
+        kept = {name: sha256 for name, sha256 in products.items() if name not in dropped}
+        expected.add(kept, f"cases/{folder.name}/stages/{stage}.json", f"cases/{folder.name}/")
 
 
 def _name(path: Path, folder: Path) -> str:

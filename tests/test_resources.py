@@ -123,7 +123,7 @@ def test_the_rules_ask_for_what_is_estimated_and_for_a_gpu_only_where_it_is_used
     (tmp_path / "cohort.tsv").write_text("case\tpath\tcohort\na\tphantom:1\tdemo\n")
     (tmp_path / "config.yaml").write_text(json.dumps({"restore_cxr": {"device": device}}))
     (tmp_path / "Snakefile").write_text(PLAN.format(snakefile=str(ROOT / "Snakefile")))
-    command = [sys.executable, "-m", "snakemake", "--cores", "8"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "8", "results/dataset/manifest.json"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     asked = json.loads((tmp_path / "asked.json").read_text())

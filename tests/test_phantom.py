@@ -1,6 +1,9 @@
 """A phantom is a chest: everything lies where it lies in a patient, and a seed draws it again."""
 
 import argparse
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +46,18 @@ def test_the_same_seed_draws_the_same_voxels_and_another_does_not(phantom):
     assert again.anatomy.labels.values.tobytes() == phantom.anatomy.labels.values.tobytes()
     assert np.array_equal(again.ct.world_from_index, phantom.ct.world_from_index)
     assert other.ct.values.tobytes() != phantom.ct.values.tobytes()
+
+
+def test_code_just_compiled_draws_the_same_voxels_as_code_compiled_before(tmp_path):
+    # Seed and grid at which kernels compiled with `fastmath` differed by 1 HU in one voxel.
+    draw = [sys.executable, "-m", "drrx", "make-phantom", "--seed", "2", "--in-plane-mm", "3.5", "--slice-mm", "5"]
+    for name in ("compiled", "cached"):
+        subprocess.run(
+            [*draw, "--output", str(tmp_path / f"{name}.nii.gz")], check=True, capture_output=True,
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")},
+        )  # fmt: skip
+    assert list((tmp_path / "numba").rglob("raster.paint_fields*.nbc"))
+    assert (tmp_path / "compiled.nii.gz").read_bytes() == (tmp_path / "cached.nii.gz").read_bytes()
 
 
 def test_it_is_a_canonical_ct_that_covers_a_film(phantom):

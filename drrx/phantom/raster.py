@@ -6,7 +6,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-_jit: Any = nb.njit(cache=True, fastmath=True, nogil=True)
+# Not `fastmath`: what numba has just compiled would then round otherwise than the same code out of its cache.
+_jit: Any = nb.njit(cache=True, nogil=True)
 
 
 @_jit

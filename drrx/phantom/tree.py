@@ -40,7 +40,7 @@ class Tree:
         return np.asarray(root_mm * (self.loads / self.loads[0]) ** (1.0 / exponent))
 
 
-_jit: Any = nb.njit(cache=True, fastmath=True)
+_jit: Any = nb.njit(cache=True)  # as in raster.py, not `fastmath`
 
 
 @_jit

@@ -28,6 +28,10 @@ config.update(to_values(CONFIG))
 validate(config, "workflow/schemas/config.schema.json")
 
 
+# Used with --sdm apptainer only: the image in the working folder (docs/cluster.md). Without it jobs run as they are.
+container: "drrx.sif"
+
+
 pathvars:
     results=RESULTS,
     logs=f"{RESULTS}/logs",
@@ -59,13 +63,16 @@ include: "workflow/rules/training.smk"
 
 onstart:
     write_shards(SHARD_TABLE, SHARD_OF_CASE)
+    start_watch()
 
 
 onsuccess:
+    print(tell_cost("finished"))
     print(tell_outcome())
 
 
 onerror:
+    print(tell_cost("failed"))
     print(
         f"drrx: not finished. Run it again to go on; logs of the jobs in {RESULTS}/logs"
     )

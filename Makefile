@@ -9,16 +9,18 @@ BIN = $(VENV)/bin
 KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 DEMO = $(VENV)/.drrx-demo-$(KEY)
 DEVELOP = $(VENV)/.drrx-develop-$(KEY)
+SLURM = $(VENV)/.drrx-slurm-$(KEY)
 # Packages of other Python installations must not shine through.
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 
-.PHONY: help demo test check format clean distclean
+.PHONY: help demo test test-slurm check format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    set up .venv, run the example cohort (2 phantoms) on CORES=$(CORES), data set in results/dataset'
 	@echo 'make test    set up .venv with the test tools, run the tests'
+	@echo 'make test-slurm  the workflow on a SLURM cluster that is started for it (root, and the SLURM programs; 4 minutes)'
 	@echo 'make check   formatting, types, import rules, workflow lint'
 	@echo 'make format  put Python and Snakemake files into the house format'
 	@echo 'make clean   remove caches (results/ and .venv stay); make distclean removes .venv too'
@@ -29,6 +31,9 @@ demo: $(DEMO)
 
 test: $(DEVELOP)
 	$(BIN)/python -m pytest
+
+test-slurm: $(SLURM)
+	$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .
@@ -49,6 +54,10 @@ $(DEMO):
 
 $(DEVELOP):
 	@sh .ci/install $(VENV) '.[test,check]'
+	@touch $@ $(DEMO)
+
+$(SLURM):
+	@sh .ci/install $(VENV) '.[test,slurm]'
 	@touch $@ $(DEMO)
 
 clean:

@@ -109,9 +109,9 @@ class Project:
         return (self.watch / f"gpus-of-{job}").read_text()
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of all results but logs and benchmarks."""
+        """SHA-256 of all results but logs, benchmarks and what killed processes left under temporary names."""
         results = self.folder / "results"
-        files = [path for path in results.rglob("*") if path.is_file()]
+        files = [path for path in results.rglob("[!.]*") if path.is_file()]
         names = {path.relative_to(results).as_posix(): path for path in files}
         return {
             name: hashlib.sha256(path.read_bytes()).hexdigest()

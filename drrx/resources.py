@@ -53,10 +53,11 @@ NETWORK_MB, ENTRY_MB, SNAKEMAKE_MB = 350.0, 0.1, 400
 
 @dataclass(frozen=True)
 class JobResources:
-    """Memory in MB and time in minutes, as Snakemake's ``mem_mb`` and ``runtime`` count them."""
+    """Memory in MB and time in minutes, as Snakemake's ``mem_mb`` and ``runtime`` count them, and the time expected."""
 
     mem_mb: int
     runtime: int
+    seconds: float
 
 
 def estimate_job(stage: str, rows: Sequence[CohortRow], config: Config, attempt: int = 1) -> JobResources:
@@ -78,7 +79,7 @@ def estimate_job(stage: str, rows: Sequence[CohortRow], config: Config, attempt:
     more = 2 ** (attempt - 1)
     minutes = max(MIN_MINUTES, ceil(TIME_MARGIN * seconds / 60))
     mem_mb = SNAKEMAKE_MB + ceil(MEMORY_MARGIN * mb / 100) * 100
-    return JobResources(mem_mb * more, minutes * more)
+    return JobResources(mem_mb * more, minutes * more, seconds)
 
 
 def count_images(row: CohortRow, config: Config) -> int:

@@ -1,6 +1,7 @@
 """What the workflow runs again after which change: the real Snakefile, with a stand-in for the stages."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -58,9 +59,23 @@ def test_a_run_makes_the_data_set_logs_and_benchmarks(finished_once):
     assert "data set in results/dataset (index.html), cases 1 refused: b (NO_LUNGS)" in said.stdout + said.stderr
 
 
+def test_a_run_tells_how_far_it_came_and_what_its_stages_cost(finished_once):
+    project, said = finished_once
+    told = said.stdout + said.stderr
+    assert "drrx: 100 %: cases 2 done, 0 refused, 0 left of 2; " in told
+    for stage in STAGES:
+        assert re.search(rf"^{stage} +{1 if stage == 'collect_dataset' else 2} ", told, re.MULTILINE), stage
+    table = (project.folder / "results" / "benchmarks" / "summary.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in table] == ["stage", *STAGES]
+
+
 def test_what_is_done_is_not_done_again(finished):
     (finished.folder / "moved.tsv").write_text((finished.folder / "cohort.tsv").read_text())
     assert finished.planned("--cores", "1", "--config", f"cohort={finished.folder / 'moved.tsv'}") == {}
+
+
+def test_keeping_less_runs_nothing_again(finished):
+    assert finished.planned("--config", "keep=dataset") == {}
 
 
 def test_a_restorer_number_runs_restoration_and_what_follows(finished):
@@ -101,6 +116,7 @@ def test_a_failed_stage_is_taken_up_where_it_stopped(fresh):
     assert said.returncode != 0
     assert "the stage says why" in said.stdout + said.stderr
     assert "drrx: not finished. Run it again to go on; logs of the jobs in results/logs" in said.stdout + said.stderr
+    assert "cases 0 done, 0 refused, 2 left of 2" in said.stdout + said.stderr
     assert fresh.planned() == {
         "compose_drr": 2, "restore_cxr": 2, "annotate_cxr": 2, "collect_dataset": 1, "all": 1
     }  # fmt: skip

@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+import threading
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,16 +11,19 @@ from snakemake.settings.types import DeploymentMethod
 
 try:
     from drrx.config import (
+        STAGES,
         jitter_seed,
         load_config,
         stage_fingerprint,
         stage_settings,
         to_values,
     )
+    from drrx.costs import format_summary, summarise_run, write_summary
     from drrx.errors import DrrxError
     from drrx.io.cohort import read_cohort
     from drrx.io.files import read_json, sha256_file
     from drrx.io.library_index import sign_library
+    from drrx.progress import Progress
     from drrx.resources import estimate_job
     from drrx.shards import (
         cases_by_shard,
@@ -150,6 +155,63 @@ def gpus_for(device):
 def train_with(threads):
     """Start of a training job's command line."""
     return f"OMP_NUM_THREADS={threads} {shlex.join([PYTHON, '-m', 'drrx'])}"
+
+
+class Watch(threading.Thread):
+    """Tells now and then how far the run is. It looks at the DAG in memory: no file system is asked."""
+
+    EVERY_S = 10
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.jobs = {
+            (job.rule.name, job.wildcards.get("shard", "")): job
+            for job in workflow.dag.needrun_jobs()
+            if job.rule.name in STAGES
+        }
+        seconds = {
+            step: estimate_job(step[0], rows_of_job(job.wildcards), CONFIG).seconds
+            for step, job in self.jobs.items()
+        }
+        num_cases = {shard: len(rows) for shard, rows in SHARDS.items()}
+        self.progress = Progress(Path(RESULTS), num_cases, seconds)
+        self.ended = threading.Event()
+
+    def finished(self):
+        return [step for step, job in self.jobs.items() if workflow.dag.finished(job)]
+
+    def tell(self, state="running"):
+        line = self.progress.tell(self.finished(), time.time(), state)
+        print(f"drrx: {line}", file=sys.stderr, flush=True)
+
+    def run(self):
+        told = 0
+        while not self.ended.wait(self.EVERY_S):
+            number = len(self.finished())
+            if number > told:
+                self.tell()
+            told = number
+
+    def end(self, state):
+        self.ended.set()
+        self.join()
+        if self.jobs:
+            self.tell(state)
+
+
+def start_watch():
+    """Begin to tell how far the run is."""
+    global WATCH
+    WATCH = Watch()
+    WATCH.start()
+
+
+def tell_cost(state):
+    """How far the run came, and a table of what each stage cost."""
+    WATCH.end(state)
+    summaries = summarise_run(Path(RESULTS), SHARDS)
+    path = write_summary(Path(RESULTS), summaries)
+    return f"{format_summary(summaries)}\ndrrx: cost by stage in {path}"
 
 
 def tell_outcome():

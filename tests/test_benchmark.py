@@ -14,7 +14,7 @@ from drrx.benchmark.nodules import measure_nodule
 from drrx.benchmark.peers import PEERS
 from drrx.benchmark.peers.peer import PeerAbsent, Shot, version_of
 from drrx.benchmark.phantoms import Box, Ellipsoid, make_chest, make_spheres, make_volume, path_mm
-from drrx.benchmark.report import BEGIN, END, put_into_page, to_csv, to_markdown
+from drrx.benchmark.report import put_into_page, to_csv, to_markdown
 from drrx.benchmark.run import run_benchmark
 from drrx.benchmark.scene import Scene, SparseReference
 from drrx.benchmark.settings import BenchmarkProjectorSettings
@@ -24,6 +24,7 @@ from drrx.errors import DrrxError
 from drrx.geometry import make_standard_view
 from drrx.volume import Volume
 
+BEGIN, END = "<!-- begin: drrx benchmark-projector -->", "<!-- end: drrx benchmark-projector -->"
 BALL = Ellipsoid((11.3, -4.2, 7.7), (8.0, 5.0, 6.5), 0.7)
 BLOCK = Box((-9.7, -6.1, 2.2), (3.3, 4.4, 11.9), 1.3)
 

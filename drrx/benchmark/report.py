@@ -15,7 +15,7 @@ from drrx.benchmark.run import ANCHOR, OWN
 from drrx.errors import DrrxError
 from drrx.io.files import write_text
 
-BEGIN, END = "<!-- begin: drrx benchmark-projector -->", "<!-- end: drrx benchmark-projector -->"
+COMMAND = "benchmark-projector"
 Row = dict[str, Any]
 
 
@@ -140,19 +140,20 @@ def _nodules(rows: Sequence[Row]) -> str:
     return _table(head, lines)
 
 
-def put_into_page(page: Path, text: str) -> None:
-    """Replace what stands between the two marks of a Markdown page.
+def put_into_page(page: Path, text: str, command: str = COMMAND) -> None:
+    """Replace what stands between the two marks of a Markdown page that name a ``command``.
 
     Raises
     ------
     DrrxError
         The page does not have both marks, in order.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    marks = [f"<!-- {side}: drrx {command} -->" for side in ("begin", "end")]
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (begin and end):
         raise DrrxError(
-            where=str(page), found="no place for the tables", needed=f"the lines {BEGIN} and {END}",
+            where=str(page), found="no place for the tables", needed=f"the lines {' and '.join(marks)}",
             hint="Add both lines where the tables shall stand.",
         )  # fmt: skip
-    write_text(page, f"{before}{BEGIN}\n{text}{END}{after}")
+    write_text(page, f"{before}{begin}\n{text}{end}{after}")

@@ -1,15 +1,13 @@
 """The whole benchmark: times, cost against pixels and voxels, closed forms, nodules."""
 
 import dataclasses
-import os
-import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drrx.benchmark.accuracy import PHANTOMS, Accuracy, compare
+from drrx.benchmark.machine import describe_machine
 from drrx.benchmark.measure import Measurement, measure, measure_checked
 from drrx.benchmark.nodules import DIAMETERS_MM, measure_nodule
 from drrx.benchmark.peers import PEERS
@@ -63,7 +61,7 @@ def run_benchmark(ct: Volume | None, settings: BenchmarkProjectorSettings, progr
     able = [name for name in names if any(row.peer == name and row.ms is not None for row in times)]
     closed = settings.accuracy_px > 0
     return {
-        "machine": _describe_machine(),
+        "machine": describe_machine(),
         "ct": {"shape": list(volume.shape), "spacing_mm": list(volume.spacing_mm), "is_phantom": ct is None},
         "settings": dataclasses.asdict(settings),
         "times": [vars(row) for row in times],
@@ -125,10 +123,3 @@ def _measure_accuracy(
                 progress(f"{name}, {phantom}: " + (row.skipped or f"{100 * (row.relative_rmse or 0):.3f} %"))
                 rows.append(vars(row))
     return rows
-
-
-def _describe_machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}

@@ -1,0 +1,1 @@
+"""How the workflow does with many cases: time and memory of its graph, its overhead, images per hour."""

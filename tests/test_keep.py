@@ -80,6 +80,11 @@ def test_only_intermediate_files_go_and_the_records_still_name_them(chain):
     assert "ct.nii.gz" in read_json(chain.folder.stage_record("read_ct"))["products"]
 
 
+def test_a_record_that_a_killed_process_did_not_finish_is_none(chain):
+    (chain.folder.folder / "stages" / ".123-abc-first.json").touch()
+    remake.drop_intermediates(chain.folder)
+
+
 def test_a_case_whose_intermediate_files_are_gone_is_done(chain):
     remake.drop_intermediates(chain.folder)
     assert chain.run()[0] == []

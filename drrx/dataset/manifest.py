@@ -24,8 +24,8 @@ from drrx.io.files import sha256_file, write_text
 MANIFEST, FILES = "manifest.json", "files.tsv"
 #: What this module writes, in its order.
 NAMES = (PROVENANCE, FILES, SUMS, MANIFEST)
-#: The records of a run, which the list in its folder covers.
-RECORDS = ("summary.json", "shards.tsv", "records/*/*.json", "cases/*/case.json", "cases/*/stages/*.json")
+#: The records of a run, which the list in its folder covers. A killed process leaves names that begin with a dot.
+RECORDS = ("summary.json", "shards.tsv", "records/*/[!.]*.json", "cases/*/case.json", "cases/*/stages/[!.]*.json")
 _HEADER = "bytes\tsha256\tname"
 
 

@@ -94,8 +94,8 @@ def expect_run(results: Path) -> Expected:
 
 def _read_outcomes(results: Path, expected: Expected) -> list[tuple[str, str, dict[str, Any]]]:
     """Return stage, case and outcome from those records that are as they were written."""
-    own = sorted(results.glob("cases/*/stages/*.json"))
-    shards = sorted(results.glob("records/*/*.json"))
+    own = sorted(results.glob("cases/*/stages/[!.]*.json"))
+    shards = sorted(results.glob("records/*/[!.]*.json"))
     found = hash_files([*own, *shards])
     good = {path for path in found if (expected.sums.get(_name(path, results)) or found[path]) == found[path]}
     outcomes = {}

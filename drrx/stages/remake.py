@@ -22,7 +22,7 @@ def drop_intermediates(folder: CaseFolder) -> int:
     -------
     Bytes freed. Nothing is removed of a case with a failed stage: somebody will want to look at it.
     """
-    records = [read_json(path) for path in sorted((folder.folder / "stages").glob("*.json"))]
+    records = [read_json(path) for path in sorted((folder.folder / "stages").glob("[!.]*.json"))]
     if any(record["status"] == "failed" for record in records):
         return 0
     files = [path for path in sorted(folder.folder.rglob("*")) if path.is_file()]

@@ -1,6 +1,7 @@
 """The workflow's benchmark on a handful of cases: its numbers mean what they say."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -36,7 +37,7 @@ def test_stub_results_are_believed_and_changes_still_seen(tmp_path):
     project = Project(tmp_path / "graph_40_2", SNAKEFILE)
     (project.folder / "ct" / "case-000007.nii.gz").write_bytes(b"1")
     said = project.run("--cores", "1", "--dry-run", "--quiet", "rules").said
-    assert "total                 9" in said, "Snakemake's metadata is there: the shard of that CT would run"
+    assert re.search(r"^total +9$", said, re.MULTILINE), "Snakemake's metadata is there: the shard of that CT would run"
 
 
 def test_small_cts_differ_and_have_64_voxels_a_side(tmp_path):

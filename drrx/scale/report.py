@@ -35,7 +35,7 @@ def _graph(rows: Sequence[Row]) -> str:
             f"{row['dry_mb']:.0f}",
             f"{row['resume_s']:.1f}",
             f"{row['resume_mb']:.0f}",
-        ]  # fmt: skip
+        ]
         for row in rows
     ]
     return _table(head, lines)
@@ -57,7 +57,7 @@ def _rate(found: Row) -> list[str]:
             f"{row['seconds'] / found['images']:.2f}",
             f"{100 * row['seconds'] / total:.0f} %",
             f"{row['peak_mb']:.0f}",
-        ]  # fmt: skip
+        ]
         for row in found["stages"]
     ]
     head = ["stage", "s per CT", "s per image", "share", "largest job, MB"]

@@ -80,7 +80,7 @@ class Config:
     results: str = Field(default="results", min_length=1, description="folder that everything is written to")
     seed: int = Field(default=0, ge=0, description="master seed: the same seed gives the same data set")
     shard_size: int = Field(
-        default=8, ge=1, le=10000, description="cases one job works on at most; a small cohort is cut finer"
+        default=32, ge=1, le=1000, description="cases one job works on at most; a small cohort is cut finer"
     )
     variants: int = Field(
         default=2, ge=0, le=1000, description="images with nodules per case and view, beside the nodule-free twin"

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from drrx.config import STAGES, Config, make_schema, stage_settings
 from drrx.errors import DrrxError
 from drrx.io.cohort import CohortRow, read_cohort
 from drrx.shards import cases_by_shard, cohort_signature, plan_shards, read_shards, row_signature, write_shards
@@ -30,11 +31,25 @@ def test_shards_keep_to_the_size_and_are_even(num_cases, shard_size):
     assert len(sizes) == max(-(-num_cases // shard_size), min(num_cases, 8))
 
 
+def test_the_largest_shard_fits_a_command_line():
+    # Linux takes 128 KiB in one word, and the shell gets the whole command in one.
+    names = make_schema()["properties"]["shard_size"]["maximum"] * (64 + 1)
+    assert names + 2 * max(len(stage_settings(Config(), stage)) for stage in STAGES) < 128 * 1024 - 8000
+
+
 def test_new_cases_make_new_shards_wherever_they_stand_in_the_table():
     old = plan_shards(rows("m", "n"), {}, 8)
     new = plan_shards(rows("a", "m", "n", "z"), old, 8)
     assert list(new.items())[:2] == list(old.items())
     assert {new["a"], new["z"]}.isdisjoint(old.values())
+
+
+def test_a_shard_keeps_its_order_when_the_table_is_re_ordered():
+    planned = plan_shards(rows(*"abcdefghijkl"), {}, 1000)
+    shuffled = cases_by_shard(rows(*"lbdcakjhgfie"), planned)
+    assert {name: [row.case for row in found] for name, found in shuffled.items()} == {
+        name: [row.case for row in found] for name, found in cases_by_shard(rows(*"abcdefghijkl"), planned).items()
+    }
 
 
 def test_a_case_that_left_keeps_its_number_out_of_use():

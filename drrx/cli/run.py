@@ -1,21 +1,26 @@
 """Run the whole way from the cohort table to the data set, through Snakemake.
 
-Adds the workflow's Snakefile and profile and hands every other option to Snakemake (snakemake --help lists them).
-Reads config.yaml of the working folder when there is one, else the one that came with drrx; writes to the folder
-'results' there.
+Adds the workflow's Snakefile and profile, prints the command and becomes it: it does what plain snakemake would do, and
+the exit status is Snakemake's. Every other option is Snakemake's own (snakemake --help lists them), after -- too. On
+one machine the limits --resources mem_mb and gpu are those of the machine, unless you give them. Reads config.yaml of
+the working folder when there is one, else the one that came with drrx; writes to the folder 'results' there.
 
   drrx run                                            the example: two phantoms, no data needed
   drrx run --dry-run                                  what would be done
   drrx run --cores 8 --config cohort=my.tsv results=out
-  drrx run --profile slurm                            a SLURM cluster; docs/pipeline.md tells account and partitions
+  drrx run --until compose_drr                        only the stages up to the DRRs
+  drrx run --profile slurm                            a SLURM cluster; docs/cluster.md tells account and partitions
 """
 
 import argparse
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 import drrx
 from drrx.errors import DrrxError
@@ -34,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def take_all(args: Any = None, namespace: Any = None) -> Any:
         found, others = take_known(args, namespace)
-        found.snakemake = others
+        # What stands after `--` is Snakemake's as well; the dashes have done their work.
+        mark = others.index("--") if "--" in others else len(others)
+        found.snakemake = others[:mark] + others[mark + 1 :]
         return found, []
 
     # What this parser does not know is Snakemake's, wherever it stands; argparse has no setting for that.
@@ -71,17 +78,40 @@ def make_command(profile: str, options: list[str]) -> list[str]:
             where="--profile", found=repr(profile), needed=f"one of {names}, or the folder of a profile",
             hint="Copy one of workflow/profiles and change it.",
         )  # fmt: skip
-    settings = (folder / "profile.yaml").read_text(encoding="utf-8") if (folder / "profile.yaml").is_file() else ""
-    if "executor: slurm" in settings and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+    executor = _read_executor(folder)
+    if executor == "slurm" and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         raise DrrxError(
             where=f"--profile {profile}", found="no SLURM executor in this environment",
             needed="the package snakemake-executor-plugin-slurm", hint="pip install snakemake-executor-plugin-slurm",
         )  # fmt: skip
-    python = [sys.executable, "-m", "snakemake"]
-    return [*python, "--snakefile", str(workflow / "Snakefile"), "--workflow-profile", str(folder), *options]
+    given = any(option.split("=")[0] in ("--resources", "--res") for option in options)
+    limits = find_limits() if executor in (None, "local") and not given else []
+    # The profile's folder ends the list of limits: without it a target among the options would be taken for one.
+    places = ["--snakefile", str(workflow / "Snakefile"), *limits, "--workflow-profile", str(folder)]
+    return [sys.executable, "-m", "snakemake", *places, *options]
+
+
+def _read_executor(profile: Path) -> str | None:
+    """Return the executor that a profile names."""
+    file = profile / "profile.yaml"
+    settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return settings.get("executor") if isinstance(settings, dict) else None
+
+
+def find_limits() -> list[str]:
+    """Return the option that tells Snakemake how much memory and how many GPUs this machine has.
+
+    Then it starts no more jobs side by side than fit, and none that would wait for a GPU with cores in its hands.
+    """
+    from drrx.stages.device import count_devices
+
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6
+    gpus = count_devices()
+    return ["--resources", f"mem_mb={memory_mb}", *([f"gpu={gpus}"] if gpus else [])]
 
 
 def run(args: argparse.Namespace) -> None:
     """Become Snakemake in the working folder, so that Ctrl-C and the exit status are its own."""
     command = make_command(args.profile, args.snakemake)
+    print(f"drrx run: {shlex.join(command)}", file=sys.stderr, flush=True)
     os.execv(command[0], command)

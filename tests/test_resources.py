@@ -111,7 +111,11 @@ include: {snakefile!r}
 
 onstart:
     import json, os, pathlib
-    asked = {{job.rule.name: dict(job.resources.items()) for job in workflow.dag.needrun_jobs()}}
+    asked = [{{}}, {{}}]
+    for job in workflow.dag.needrun_jobs():
+        asked[0][job.rule.name] = dict(job.resources.items())
+        job.attempt = 2  # as after a failure
+        asked[1][job.rule.name] = dict(job.resources.items())
     pathlib.Path("asked.json").write_text(json.dumps(asked))
     os._exit(0)
 """
@@ -125,11 +129,12 @@ def test_the_rules_ask_for_what_is_estimated_and_for_a_gpu_only_where_it_is_used
     command = [sys.executable, "-m", "snakemake", "--cores", "8", "results/dataset/manifest.json"]
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    asked = json.loads((tmp_path / "asked.json").read_text())
-    for stage in STAGES:
-        wanted = estimate_job(stage, [make_row()], CONFIG)
-        assert (asked[stage]["mem_mb"], asked[stage]["runtime"]) == (wanted.mem_mb, wanted.runtime)
-        assert asked[stage].get("gpu", 0) == (gpus if stage == "restore_cxr" else 0)
+    attempts = json.loads((tmp_path / "asked.json").read_text())
+    for number, asked in enumerate(attempts, 1):
+        for stage in STAGES:
+            wanted = estimate_job(stage, [make_row()], CONFIG, number)
+            assert (asked[stage]["mem_mb"], asked[stage]["runtime"]) == (wanted.mem_mb, wanted.runtime)
+            assert asked[stage].get("gpu", 0) == (gpus if stage == "restore_cxr" else 0)
 
 
 def test_planning_reads_no_file_of_a_case(tmp_path, monkeypatch):

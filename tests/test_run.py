@@ -81,6 +81,13 @@ def test_what_is_printed_is_what_is_run_and_its_exit_status_is_passed_on(tmp_pat
     assert "drrx: not finished" in failed.stdout + failed.stderr
 
 
+def test_a_job_that_failed_is_tried_once_more(tmp_path):
+    project = make_project(tmp_path)
+    start(project, "--cores", "1", "--until", "segment_anatomy", fails="segment_anatomy")
+    calls = (project.folder / "calls.txt").read_text().splitlines()
+    assert [call.split()[:2] for call in calls].count(["segment_anatomy", "demo-0001"]) == 2
+
+
 def test_a_target_after_the_limits_is_a_target(tmp_path):
     project = make_project(tmp_path)
     said = start(project, "results/records/read_ct/demo-0001.json", "--cores", "1", "--dry-run")

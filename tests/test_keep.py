@@ -1,16 +1,20 @@
 """Intermediate files: gone after the last stage, back when they are needed, and never other than they were."""
 
 import os
+import shutil
 
 import pytest
 
+from drrx.cli.main import main
+from drrx.config import load_config, stage_settings
 from drrx.errors import CaseRefused
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, write_text
+from drrx.io.files import read_json, sha256_file, write_text
 from drrx.stages import remake
 from drrx.stages.batch import CaseJob, Stage, run_batch
 from drrx.stages.layout import CaseFolder, is_intermediate
 from drrx.stages.registry import load_stage
+from tests.small_run import CASES, CONFIG, share_run
 
 
 class Chain:
@@ -169,3 +173,67 @@ def test_real_stages_read_only_intermediate_files_that_a_stage_above_makes():
             assert any(is_intermediate(made, (pattern,)) for made in above), (name, pattern)
             assert all(is_intermediate(made) for made in above)
     assert load_stage("restore_cxr").reads == load_stage("annotate_cxr").reads == ()
+
+
+# The real stages, on a small finished run
+
+
+def run_stage(folder, stage, keep, **change):
+    """One stage over all cases, as Snakemake starts it; ``change`` goes into the stage's section."""
+    config = load_config(CONFIG | {stage: CONFIG.get(stage, {}) | change})
+    command = ["run-stage", stage, "--cohort", str(folder / "cohort.tsv"), "--results", str(folder / "results")]
+    command += ["--seed", "7", "--cases", *CASES, "--settings", stage_settings(config, stage), "--keep", keep]
+    assert main([*command, "--output", str(folder / "results" / "records" / stage / "demo-0001.json")]) == 0
+
+
+def hash_products(folder, suffixes=(".png", ".json")):
+    files = (path for path in (folder / "results" / "cases").rglob("*") if path.is_file() and path.suffix in suffixes)
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files if path.parent.name != "stages"}
+
+
+def list_intermediates(folder):
+    cases = folder / "results" / "cases"
+    names = ("/".join(path.relative_to(cases).parts[1:]) for path in cases.rglob("*") if path.is_file())
+    return [name for name in names if is_intermediate(name)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return share_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def slim(whole, tmp_path):
+    """The run after ``keep: dataset``."""
+    folder = tmp_path / "slim"
+    shutil.copytree(whole, folder)
+    assert list_intermediates(folder)
+    run_stage(folder, "annotate_cxr", "dataset")
+    assert list_intermediates(folder) == []
+    return folder
+
+
+def test_restoration_and_annotation_need_no_intermediate_file_and_no_ct(slim, monkeypatch):
+    for name in ("ct.nii.gz", "known.nii.gz"):
+        (slim / name).unlink()
+    before = hash_products(slim)
+    monkeypatch.setattr(remake, "load_stage", lambda name: pytest.fail(f"{name} was asked"))
+    for stage in ("restore_cxr", "annotate_cxr"):
+        run_stage(slim, stage, "dataset", **({"mode": "mean"} if stage == "restore_cxr" else {}))
+    after = hash_products(slim)
+    changed = {name.rpartition("/")[2] for name in before if before[name] != after[name]}
+    assert changed == {"cxr.png", "cxr.json", "annotation.json"}
+    assert before.keys() == after.keys()
+
+
+def test_another_radiograph_brings_back_the_projection_and_is_as_if_nothing_had_gone(slim, whole, tmp_path):
+    full = tmp_path / "full"
+    shutil.copytree(whole, full)
+    for folder, keep in ((slim, "dataset"), (full, "all")):
+        run_stage(folder, "compose_drr", keep, display_gamma=0.9)
+    all_kinds = (".png", ".json", ".npz")
+    assert hash_products(slim, all_kinds).items() <= hash_products(full, all_kinds).items()
+    assert set(list_intermediates(slim)) == {
+        f"{name}.npz" for name in ("pa/projection", "v1/nodules", "s1/nodules", "removed/nodules")
+    }
+    assert hash_products(slim) == hash_products(full) != hash_products(whole)

@@ -21,6 +21,8 @@ class Copy:
         self.done.append(job.row.case)
         if job.row.path == "bad":
             raise CaseRefused("NO_LUNGS", where="bad", found="no air", needed="two lungs", hint="Leave it out.")
+        if job.row.path == "large":
+            raise MemoryError("too large")
         if job.row.path == "poison":
             raise ZeroDivisionError("poison")
         path = job.folder.folder / f"{self.stage.name}.txt"
@@ -71,6 +73,12 @@ def test_a_poisonous_case_is_recorded_and_the_others_go_on(tmp_path):
     assert outcomes["c0"]["status"] == "failed"
     assert "ZeroDivisionError: poison" in outcomes["c0"]["detail"]
     assert outcomes["c1"]["status"] == "done"
+
+
+def test_too_little_memory_is_told_as_such(tmp_path):
+    outcome = run_batch(Copy().stage, make_jobs(tmp_path, ["large"]), "code")["c0"]
+    assert (outcome["status"], outcome["code"]) == ("failed", "OUT_OF_MEMORY")
+    assert "fewer jobs at a time" in outcome["hint"]
 
 
 def test_a_failed_case_is_tried_again_and_a_refused_one_is_not(tmp_path):

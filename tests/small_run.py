@@ -44,11 +44,16 @@ def share_run(base: Path) -> Path:
 
 def run_stages(folder: Path) -> None:
     """Do what Snakemake does for the one shard."""
-    results, config = folder / "results", load_config(CONFIG)
+    results = folder / "results"
     results.mkdir(exist_ok=True)
     (results / "shards.tsv").write_text("shard\tcase\n" + "".join(f"demo-0001\t{case}\n" for case in CASES))
     for stage in STAGES:
-        record = "dataset/manifest.json" if stage == "collect_dataset" else f"records/{stage}/demo-0001.json"
-        command = ["run-stage", stage, "--cohort", str(folder / "cohort.tsv"), "--results", str(results)]
-        command += ["--seed", "7", "--cases", *CASES, "--settings", stage_settings(config, stage)]
-        assert main([*command, "--output", str(results / record)]) == 0, stage
+        run_stage(stage, folder / "cohort.tsv", results)
+
+
+def run_stage(stage: str, cohort: Path, results: Path, cases=CASES) -> None:
+    """Run one job."""
+    record = "dataset/manifest.json" if stage == "collect_dataset" else f"records/{stage}/demo-0001.json"
+    command = ["run-stage", stage, "--cohort", str(cohort), "--results", str(results), "--seed", "7"]
+    command += ["--cases", *cases, "--settings", stage_settings(load_config(CONFIG), stage)]
+    assert main([*command, "--output", str(results / record)]) == 0, stage

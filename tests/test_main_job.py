@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from drrx.geometry import View
+from drrx.provenance.verify import verify
 
 ROOT = Path(__file__).parent.parent
 # Coarse and small, so that the way takes seconds; everything else is as delivered.
@@ -150,6 +151,12 @@ def test_the_list_of_checksums_names_every_file_with_its_hash(dataset):
         assert hashlib.sha256((dataset / name).read_bytes()).hexdigest() == sha256
     for name in ("manifest.json", "provenance.tsv", "ro-crate-metadata.json"):
         assert str(dataset.parents[2]) not in (dataset / name).read_text()
+
+
+def test_the_run_is_as_recorded(folder):
+    told = verify(folder / "results")
+    assert told.findings == ()
+    assert told.num_files > 100
 
 
 def test_tables_have_a_row_for_each_image_and_nodule(dataset):

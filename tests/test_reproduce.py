@@ -1,8 +1,10 @@
 """Any image of a finished run is made again bit for bit from its record; what is not as it was is told."""
 
+import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -11,11 +13,13 @@ import pytest
 from drrx.cli.main import main
 from drrx.errors import DrrxError
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, write_json
+from drrx.io.files import read_json, write_json, write_text
 from drrx.provenance import record as record_module
 from drrx.provenance import reproduce as reproduce_module
 from drrx.provenance.record import read_record
 from drrx.provenance.reproduce import Inputs, reproduce
+from drrx.records.nodule_shape import Transplant
+from drrx.stages.layout import CaseFolder
 from tests.small_run import share_run
 
 
@@ -27,6 +31,10 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dataset(folder):
     return folder / "results" / "dataset"
+
+
+def hash_text(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def again(capsys, *options):
@@ -135,3 +143,51 @@ def test_a_data_set_without_settings_is_told(copy):
     write_json(copy / "manifest.json", read_json(copy / "manifest.json") | {"run": {"seed": 0, "views": ["pa"]}})
     with pytest.raises(DrrxError, match="found no settings of the stages; needed those of the run"):
         read_record(copy, "p1_v1_pa")
+
+
+def test_what_a_restoration_stood_on_is_made_too(copy):
+    """The twin alone by default; the others of its batch, or all whose places the network was told."""
+    path = copy / "records.jsonl"
+    text = path.read_text()
+    assert read_record(copy, "p2_s1_pa").variants == ("twin", "s1")
+    assert read_record(copy, "p2_twin_pa").variants == ("twin",)
+    path.write_text(text.replace('"batch_size": 1', '"batch_size": 2').replace('"tile_px": 1536', '"tile_px": 384'))
+    record = read_record(copy, "p2_s1_pa")
+    assert record.variants == ("twin", "v1", "s1")
+    assert read_record(copy, "p2_removed_pa").variants == ("twin", "removed")
+    told = record.stage_settings("restore_cxr")
+    assert (told["batch_size"], told["tile_px"], told["overlap_px"], told["views"]) == (2, 384, 96, ["pa"])
+    assert record.nodules["s1"] == record.nodules["v1"] != ()
+    path.write_text(text.replace('"nodule_condition": false', '"nodule_condition": true'))
+    assert read_record(copy, "p2_v1_pa").variants == ("twin", "v1", "s1", "removed")
+
+
+@pytest.mark.parametrize(("threads_then", "tried"), [(2, [0, 1, 2]), (3, [0, 1, 2, 4, 8])])
+def test_other_numbers_of_threads_are_tried(copy, tmp_path, monkeypatch, threads_then, tried):
+    """A stand-in for the stage whose image tells the number of threads."""
+    record, folder, found = read_record(copy, "p1_twin_pa"), CaseFolder(tmp_path, "p1"), []
+
+    def restore(record, inputs, folder, stage, changed):
+        found.append(changed["threads"])
+        write_text(folder.image("twin", "pa", "cxr.png"), f"{changed['threads']}")
+
+    monkeypatch.setattr(reproduce_module, "_run", restore)
+    write_text(folder.image("twin", "pa", "drr.png"), "drr")
+    sums = {"drr_sha256": hash_text("drr"), "cxr_sha256": hash_text(f"{threads_then}")}
+    record = replace(record, provenance={**record.provenance, **sums})
+    inputs = Inputs(CohortRow(case="p1", cohort="x", path="phantom:1"))
+    reproduce_module._restore(record, inputs, folder)
+    assert found == tried
+    found.clear()
+    write_text(folder.image("twin", "pa", "drr.png"), "another")
+    reproduce_module._restore(record, inputs, folder)
+    assert found == [0], "another DRR cannot give the same CXR"
+
+
+def test_a_transplanted_nodule_asks_for_its_library(copy):
+    (nodule,) = read_record(copy, "p1_v1_pa").nodules["v1"]
+    form = Transplant("n7", "ab" * 32, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), 1.0)
+    transplanted = replace(nodule, shape=None, transplant=form)
+    with pytest.raises(DrrxError, match="found one that was transplanted from a library; needed the folder"):
+        reproduce_module._read_library([nodule, transplanted], None)
+    assert reproduce_module._read_library([nodule], None) == ()

@@ -14,7 +14,7 @@ from drrx.errors import DrrxError
 from drrx.io.checksums import hash_files, make_sums, read_sums, write_sums
 from drrx.io.files import read_json, write_json
 from drrx.provenance.verify import verify
-from tests.small_run import share_run
+from tests.small_run import run_stage, share_run
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,19 @@ def test_intermediate_files_may_all_be_gone_but_not_one_of_them(results):
     (results / "cases/p1" / names[-1]).unlink()
     told = verify(results)
     assert (told.findings, told.num_dropped) == ((), len(names))
+
+
+def test_a_case_that_left_the_cohort_is_still_as_recorded(finished, results):
+    run_stage("collect_dataset", finished.parent / "cohort.tsv", results, ["p1", "torn"])
+    assert found(results) == []
+    with flipped(results / "cases/p2/anatomy.json", 9):
+        assert found(results) == [("changed", "cases/p2/anatomy.json")]
+
+
+def test_stages_that_went_on_without_the_data_set_show(finished, results):
+    record = results / "records/annotate_cxr/demo-0001.json"
+    run_stage("annotate_cxr", finished.parent / "cohort.tsv", results, ["p1"])
+    assert found(results) == [("changed", record.relative_to(results).as_posix())]
 
 
 def test_a_data_set_alone_is_checked_and_by_coreutils_too(results):

@@ -14,7 +14,7 @@ from drrx.errors import CaseRefused, DrrxError
 
 _WORKFLOW_ORDER = (
     "run", "make_phantom", "read_ct", "segment_anatomy", "sample_nodules", "insert_nodules", "project_ct",
-    "restore_cxr", "collect_dataset", "run_stage", "train_ddpm_hq", "evaluate_restorer",
+    "restore_cxr", "collect_dataset", "verify", "reproduce", "run_stage", "train_ddpm_hq", "evaluate_restorer",
 )  # fmt: skip
 _NO_COMMANDS = {"main", "options"}
 

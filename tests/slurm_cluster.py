@@ -111,6 +111,7 @@ class SlurmCluster:
         self.daemons: list[subprocess.Popen] = []
 
     def __enter__(self) -> "SlurmCluster":
+        self.on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in __exit__, as Ctrl-C does
         try:
             self._start()
         except BaseException:
@@ -186,6 +187,7 @@ class SlurmCluster:
         for link in self.links:
             link.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "dev", ignore_errors=True)
+        signal.signal(signal.SIGTERM, self.on_term)
 
     def _left(self) -> list[int]:
         mark = f"{MARK}={self.folder}".encode()

@@ -145,6 +145,14 @@ def test_the_workflow_is_linted():
     assert said.returncode == 0, said.stderr
 
 
+def test_a_shard_that_was_begun_is_finished_before_the_next(fresh):
+    fresh.write_cohort(*"abcdef")
+    assert fresh.run("--cores", "1").returncode == 0
+    shards = [call.split()[1] for call in (fresh.folder / "calls.txt").read_text().splitlines()]
+    per_shard = [shards[start : start + 7] for start in range(0, 42, 7)]
+    assert all(len(set(some)) == 1 for some in per_shard)
+
+
 def test_a_report_can_be_made(finished):
     assert finished.run("--report", "report.html").returncode == 0
     assert (finished.folder / "report.html").stat().st_size > 100_000

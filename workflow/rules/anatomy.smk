@@ -1,4 +1,7 @@
 # CT and anatomy of each case: canonical volume, case record, label map.
+#
+# The later a stage, the higher its `priority`: shards that were begun are finished before others are begun. So cases
+# come to their end steadily, and with `keep: dataset` the disk holds intermediate files of few shards at a time.
 
 
 rule read_ct:
@@ -36,6 +39,7 @@ rule segment_anatomy:
         "<logs>/segment_anatomy/{shard}.log",
     benchmark:
         "<benchmarks>/segment_anatomy/{shard}.tsv"
+    priority: 1
     conda:
         "../../environment.yml"
     threads: 1

@@ -10,6 +10,7 @@ rule annotate_cxr:
         "<logs>/annotate_cxr/{shard}.log",
     benchmark:
         "<benchmarks>/annotate_cxr/{shard}.tsv"
+    priority: 5
     conda:
         "../../environment.yml"
     threads: 1

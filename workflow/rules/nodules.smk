@@ -10,6 +10,7 @@ rule sample_nodules:
         "<logs>/sample_nodules/{shard}.log",
     benchmark:
         "<benchmarks>/sample_nodules/{shard}.tsv"
+    priority: 2
     conda:
         "../../environment.yml"
     threads: 1

@@ -10,6 +10,7 @@ rule project_ct:
         "<logs>/project_ct/{shard}.log",
     benchmark:
         "<benchmarks>/project_ct/{shard}.tsv"
+    priority: 2
     conda:
         "../../environment.yml"
     threads: 4
@@ -40,6 +41,7 @@ rule compose_drr:
         "<logs>/compose_drr/{shard}.log",
     benchmark:
         "<benchmarks>/compose_drr/{shard}.tsv"
+    priority: 3
     conda:
         "../../environment.yml"
     threads: 1

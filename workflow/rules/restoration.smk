@@ -10,6 +10,7 @@ rule restore_cxr:
         "<logs>/restore_cxr/{shard}.log",
     benchmark:
         "<benchmarks>/restore_cxr/{shard}.tsv"
+    priority: 4
     conda:
         "../../environment.yml"
     # On a GPU the cores only read and write images.

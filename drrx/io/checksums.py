@@ -11,6 +11,8 @@ from drrx.io.files import sha256_file, write_text
 
 NAME = "sha256sums.txt"
 #: coreutils skip lines that begin with ``#``.
+#: Files handed to the threads together: a job in waiting takes more memory than its name.
+_AT_A_TIME = 1024
 _SEAL = "# sha256 of the lines above: "
 
 
@@ -53,12 +55,17 @@ def hash_files(paths: Iterable[Path], threads: int | None = None) -> dict[Path, 
     A file that cannot be read gets an empty text. ``threads`` is 4 at most where it is not given: disks do not get
     faster by more.
     """
-    names: dict[tuple[int, int] | Path, list[Path]] = {}
-    for path in paths:
-        names.setdefault(_find_inode(path), []).append(path)
+    inodes = {path: _find_inode(path) for path in paths}
+    firsts: dict[tuple[int, int] | Path, Path] = {}
+    for path, inode in inodes.items():
+        firsts.setdefault(inode, path)
+    waiting = list(firsts.items())
+    sums: dict[tuple[int, int] | Path, str] = {}
     with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1)) as pool:
-        sums = pool.map(_try_hash, (same[0] for same in names.values()))
-        return {path: sha256 for same, sha256 in zip(names.values(), sums, strict=True) for path in same}
+        for start in range(0, len(waiting), _AT_A_TIME):
+            keys, some = zip(*waiting[start : start + _AT_A_TIME], strict=True)
+            sums |= zip(keys, pool.map(_try_hash, some), strict=True)
+    return {path: sums[inode] for path, inode in inodes.items()}
 
 
 def _find_inode(path: Path) -> tuple[int, int] | Path:

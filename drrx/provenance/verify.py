@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from drrx.dataset.manifest import MANIFEST
 from drrx.errors import DrrxError
@@ -91,20 +91,25 @@ def verify(folder: Path, threads: int | None = None) -> Verification:
         )  # fmt: skip
     expected = expect_run(folder) if is_run else expect_data_set(folder)
     lying = dict(_list_files(folder))
-    plain = {name: status for name, status in lying.items() if stat.S_ISREG(status.st_mode)}
-    compared = [folder / name for name in expected.sums if name in plain]
+    compared = [folder / name for name in expected.sums if name in lying and lying[name].is_plain]
     found = {path.relative_to(folder).as_posix(): sha256 for path, sha256 in hash_files(compared, threads).items()}
     strangers = [name for name in lying if name not in expected.sums]
     left = [name for name in strangers if _is_left_over(name, expected)]
     findings = [*_compare(expected, lying, found), *(_describe(name) for name in strangers if name not in set(left))]
-    inodes = {(plain[name].st_dev, plain[name].st_ino): plain[name].st_size for name in found}
+    inodes = {lying[name].inode: lying[name].num_bytes for name in found}
     return Verification(
         tuple(sorted(findings, key=lambda finding: finding.file)), len(found), sum(inodes.values()),
         len(found) - len(inodes), expected.dropped, len(left), time.monotonic() - start,
     )  # fmt: skip
 
 
-def _list_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+class _Status(NamedTuple):
+    is_plain: bool
+    inode: tuple[int, int]
+    num_bytes: int
+
+
+def _list_files(folder: Path) -> Iterator[tuple[str, _Status]]:
     """Yield name and status of all that is no folder; links are not followed."""
     for top, folders, files in os.walk(folder):
         if Path(top) == folder:
@@ -112,10 +117,12 @@ def _list_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         links = [name for name in folders if (Path(top) / name).is_symlink()]
         for name in (*files, *links):
             path = Path(top) / name
-            yield path.relative_to(folder).as_posix(), path.lstat()
+            found = path.lstat()
+            status = _Status(stat.S_ISREG(found.st_mode), (found.st_dev, found.st_ino), found.st_size)
+            yield path.relative_to(folder).as_posix(), status
 
 
-def _compare(expected: Expected, lying: dict[str, os.stat_result], found: dict[str, str]) -> Iterator[Finding]:
+def _compare(expected: Expected, lying: dict[str, _Status], found: dict[str, str]) -> Iterator[Finding]:
     for name, (kind, detail) in expected.broken.items():
         yield Finding(kind, name, detail)  # type: ignore[arg-type]
     for name, sha256 in expected.sums.items():

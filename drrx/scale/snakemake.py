@@ -16,6 +16,13 @@ from drrx.io.files import write_text
 
 #: So that a core of the machine is a core of the measurement.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+#: Starts a command and writes down its status and peak memory. A process takes over the peak of the one that forked
+#: it, so that has to be a small one.
+_WEIGH = """import os, subprocess, sys
+child = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(child.pid, 0)
+with open(sys.argv[1], "w") as file:
+    print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, file=file)"""
 
 
 @dataclass(frozen=True)
@@ -35,23 +42,22 @@ def run_measured(command: Sequence[str], folder: Path, environment: Mapping[str,
     DrrxError
         It failed; the last lines it said are told.
     """
-    with tempfile.TemporaryFile() as out:
+    with tempfile.TemporaryFile() as out, tempfile.NamedTemporaryFile("r") as weight:
         start = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **(environment or {})}, stdout=out, stderr=subprocess.STDOUT
-        )
-        _, status, usage = os.wait4(process.pid, 0)  # the usage of this child alone, and of the children it waited for
+        weighed = [sys.executable, "-S", "-c", _WEIGH, weight.name, *command]
+        given = {**os.environ, **(environment or {})}
+        subprocess.run(weighed, cwd=folder, env=given, stdout=out, stderr=subprocess.STDOUT, check=True)
         seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
+        status, peak = map(int, weight.read().split())
         out.seek(0)
         said = out.read().decode(errors="replace")
-    if process.returncode:
+    if status:
         raise DrrxError(
-            where=" ".join(command[1:4]), found=f"status {process.returncode}: {said[-1500:].strip()}",
+            where=" ".join(command[1:4]), found=f"status {status}: {said[-1500:].strip()}",
             needed="status 0", hint=f"Look into {folder}.",
         )  # fmt: skip
     kilobyte = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes
-    return Spent(seconds, usage.ru_maxrss / 1024 / kilobyte, said)
+    return Spent(seconds, peak / 1024 / kilobyte, said)
 
 
 @dataclass(frozen=True)

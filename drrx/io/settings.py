@@ -33,3 +33,7 @@ class ReadCtSettings:
         description="a CT with has_nodules = yes and no annotations: keep with a flag, or refuse (UNANNOTATED_NODULES)",
     )
     max_num_voxels: int = Field(default=1_000_000_000, gt=0, description="largest CT that is read, voxels (TOO_LARGE)")
+    max_compression: float = Field(
+        default=200.0, ge=1,
+        description="a compressed file may unpack to this many times its size if that is more than 64 MB (TOO_LARGE)",
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from drrx.diffusion.conditional import ConditionalSampler
 from drrx.diffusion.residual import ResidualScale
-from drrx.diffusion.weights import Weights, read_weights, refuse_other_layers
+from drrx.diffusion.weights import Weights, fill_network, read_weights, refuse_other_layers
 from drrx.nets.unet import HaarUnet
 from drrx.pairs.structure import StructureMap, ToneCurve
 from drrx.seeds import make_rng, make_seed
@@ -71,8 +71,7 @@ def load_ddpm_lq(path: Path | None = None, device: str = "cpu") -> DdpmLq:
 
 def _build(weights: Weights, device: torch.device) -> DdpmLq:
     config = weights.config
-    network = HaarUnet(**config["network"])
-    network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+    network = fill_network(HaarUnet, config["network"], weights.tensors)
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DdpmLq(
         ConditionalSampler(network, ResidualScale(config["deviations"]), float(config["snr_shift"]), device),

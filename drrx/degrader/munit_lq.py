@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from drrx.diffusion.weights import read_weights, refuse_other_layers
+from drrx.diffusion.weights import fill_network, read_weights, refuse_other_layers
 from drrx.nets.munit import Translator
 from drrx.pairs.window import Window
 from drrx.seeds import make_rng
@@ -101,8 +101,8 @@ def load_munit_lq(path: Path | None = None, device: str = "cpu") -> MunitLq:
     weights = read_weights(path or DELIVERED, KIND)
     tensors = {name: tensor.float() for name, tensor in weights.tensors.items()}
     with refuse_other_layers(path or DELIVERED):
-        network, bank = Translator(**weights.config["network"]), tensors.pop("bank")
-        network.load_state_dict(tensors)
+        bank = tensors.pop("bank")
+        network = fill_network(Translator, weights.config["network"], tensors)
         if bank.shape[1:] != (weights.config["network"]["style_size"] + 3,):
             raise ValueError(f"bank of shape {tuple(bank.shape)}")
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from drrx.diffusion.residual import ResidualScale
-from drrx.diffusion.weights import read_weights, refuse_other_layers
+from drrx.diffusion.weights import fill_network, read_weights, refuse_other_layers
 from drrx.nets.unet import HaarUnet
 
 KIND = "ddpm_hq"
@@ -34,8 +34,8 @@ def load_restorer(path: Path | None = None, device: str = "cpu") -> Restorer:
     """
     weights = read_weights(path or DELIVERED, KIND)
     with refuse_other_layers(path or DELIVERED):
-        network = HaarUnet(**weights.config["network"])
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.tensors.items()})
+        network = fill_network(HaarUnet, weights.config["network"], weights.tensors)
+        scale = ResidualScale(weights.config["deviations"])
+        snr_shift = float(weights.config["snr_shift"])
     network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    scale = ResidualScale(weights.config["deviations"])
-    return Restorer(network, scale, float(weights.config["snr_shift"]), weights.sha256, torch.device(device))
+    return Restorer(network, scale, snr_shift, weights.sha256, torch.device(device))

@@ -19,9 +19,10 @@ try:
         to_values,
     )
     from drrx.costs import format_summary, summarise_run, write_summary
+    from drrx.diffusion.registry import check_known
     from drrx.errors import DrrxError
     from drrx.io.cohort import read_cohort
-    from drrx.io.files import read_json, sha256_file
+    from drrx.io.files import read_json
     from drrx.io.library_index import sign_library
     from drrx.progress import Progress
     from drrx.resources import estimate_job
@@ -115,9 +116,16 @@ def masks_of(wildcards):
 
 
 def signature_of_weights():
-    """SHA-256 of the restorer's weights when they are not the delivered ones, which belong to the code."""
+    """SHA-256 of the restorer's weights when they are not the delivered ones, which belong to the code.
+
+    Weights that are there but are not what was recorded end the run before it begins; those that are not there yet
+    may be what the run is to train.
+    """
     weights = CONFIG.restore_cxr.weights
-    return sha256_file(Path(weights)) if Path(weights).is_file() else weights
+    try:
+        return check_known(Path(weights)) if Path(weights).is_file() else ""
+    except DrrxError as error:
+        raise WorkflowError(str(error))
 
 
 def signature_of_library():

@@ -1,12 +1,24 @@
 """CTs stored as MetaImage: ``.mha``, or ``.mhd`` with a data file beside it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
-from drrx.io.attached import TextHeader, inflate, parse_numbers, read_header_bytes, read_raw, resolve_beside
+from drrx.io.attached import (
+    TextHeader,
+    VoxelPlace,
+    add_field,
+    check_affine,
+    parse_flag,
+    parse_integers,
+    parse_numbers,
+    read_header_bytes,
+    read_voxels,
+    resolve_beside,
+)
 from drrx.io.reading import Reading, check_shape, make_header_error
 from drrx.io.settings import ReadCtSettings
 from drrx.volume import Volume
@@ -18,36 +30,46 @@ DTYPES = {
 # Other names that the format knows for the same field.
 ALIASES = {
     "Position": "Offset", "Origin": "Offset", "Rotation": "TransformMatrix", "Orientation": "TransformMatrix",
-    "ElementByteOrderMSB": "BinaryDataByteOrderMSB", "ElementSize": "ElementSpacing",
+    "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }  # fmt: skip
+MAX_NUM_AXES = 7
+#: A direction is of length 1, as far as six decimals in a text tell.
+UNIT_TOLERANCE = 1e-2
+#: Cosine beyond which a file axis clearly runs along one axis of the world.
+CLEAR_COSINE = 0.8
+#: Letters of AnatomicalOrientation, by world axis: where a file axis begins that runs along it, or against it.
+FROM_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
 def read_metaimage(path: Path, settings: ReadCtSettings) -> Reading:
     """Read a MetaImage (raw or zlib) as LPS; MetaImage's world is LPS already.
 
+    The flag ``ORIENTATION_CONFLICT`` marks an AnatomicalOrientation that says something else than the matrix, which
+    is what counts.
+
     Raises
     ------
     CaseRefused
-        ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``, ``PATH_ESCAPE``.
+        ``FILE_MISSING``, ``FILE_UNREADABLE``, ``BAD_HEADER``, ``BAD_SPACING``, ``CORRUPT_FILE``, ``NOT_3D``,
+        ``TOO_LARGE``, ``PATH_ESCAPE``.
     """
     header = _read_header(path)
     fields = header.fields
-    channels = int(parse_numbers(path, fields.get("ElementNumberOfChannels", "1"), 1)[0])
-    sizes = check_shape(path.name, parse_numbers(path, _need(path, fields, "DimSize")).astype(int).tolist(), settings,
-                        channels)  # fmt: skip
-    order = ">" if fields.get("BinaryDataByteOrderMSB", "False").lower() == "true" else "<"
+    (channels,) = parse_integers(path, fields.get("ElementNumberOfChannels", "1"), 1)
+    file_sizes = parse_integers(path, _need(path, fields, "DimSize"))
+    num_axes = len(file_sizes)
+    if num_axes > MAX_NUM_AXES or parse_integers(path, fields.get("NDims", str(num_axes)), 1) != [num_axes]:
+        raise make_header_error(path, f"{num_axes} sizes in DimSize", "as many as NDims says")
+    sizes = check_shape(path.name, file_sizes, settings, channels)
+    order = ">" if parse_flag(path, fields.get("BinaryDataByteOrderMSB", "False")) else "<"
     kind = DTYPES.get(_need(path, fields, "ElementType"))
     if kind is None:
-        raise make_header_error(path, f"ElementType {fields['ElementType']}", f"one of {', '.join(DTYPES)}")
-    dtype, shape = np.dtype(order + kind), tuple(sizes[::-1])
-    name = fields["ElementDataFile"]
-    data_path = path if name.upper() == "LOCAL" else resolve_beside(path, name)
-    skip = header.data_start if data_path == path else _read_skip(path, fields, data_path, dtype, shape)
-    compressed = fields.get("CompressedData", "False").lower() == "true"
-    values = (inflate if compressed else read_raw)(data_path, skip, dtype, shape)
-    # int16 holds HU; bytes and doubles are brought to types that the rest knows.
-    values = values.astype(np.float32) if kind == "f8" else values
-    return Reading(Volume(values, _make_affine(path, fields)), source={"format": "metaimage"})
+        raise make_header_error(path, "an unknown ElementType", f"one of {', '.join(DTYPES)}")
+    affine = _make_affine(path, fields, num_axes)
+    place = _find_voxels(path, header)
+    values = read_voxels(place, np.dtype(order + kind), tuple(sizes[::-1]), settings.max_compression)
+    flags = [] if _is_orientation_true(fields.get("AnatomicalOrientation", ""), affine) else ["ORIENTATION_CONFLICT"]
+    return Reading(Volume(values, affine), flags=flags, source={"format": "metaimage"})
 
 
 def _read_header(path: Path) -> TextHeader:
@@ -55,14 +77,16 @@ def _read_header(path: Path) -> TextHeader:
     fields: dict[str, str] = {}
     start = 0
     while (end := data.find(b"\n", start)) >= 0 and "ElementDataFile" not in fields:
-        line = data[start:end].decode("latin-1")
+        key, sign, value = os.fsdecode(data[start:end]).partition("=")
         start = end + 1
-        key, sign, value = line.partition("=")
-        if not sign and line.strip():
-            raise make_header_error(path, f"the line {line[:60]!r}", "lines like `NDims = 3`")
-        fields[ALIASES.get(key.strip(), key.strip())] = value.strip()
-    if "ElementDataFile" not in fields:
-        raise make_header_error(path, "no ElementDataFile", "a MetaImage header")
+        if sign:
+            add_field(path, fields, ALIASES.get(key.strip(), key.strip()), value.strip())
+        elif key.strip():
+            raise make_header_error(path, "a line without `=`", "lines like `NDims = 3`")
+    if "ElementDataFile" not in fields or fields.get("ObjectType", "Image") != "Image":
+        raise make_header_error(path, "no image with an ElementDataFile", "a MetaImage header of ObjectType Image")
+    if not parse_flag(path, fields.get("BinaryData", "True")):
+        raise make_header_error(path, "voxels written as text", "BinaryData = True")
     if fields["ElementDataFile"].upper().startswith("LIST") or "%" in fields["ElementDataFile"]:
         raise make_header_error(path, "a list of data files", "one data file")
     return TextHeader(fields, start)
@@ -74,35 +98,50 @@ def _need(path: Path, fields: dict[str, str], name: str) -> str:
     return fields[name]
 
 
-def _read_skip(
-    path: Path, fields: dict[str, str], data: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]
-) -> int:
-    skip = int(parse_numbers(path, fields.get("HeaderSize", "0"), 1)[0])
-    if skip >= 0:
-        return skip
-    return max(0, data.stat().st_size - int(np.prod(shape, dtype=object)) * dtype.itemsize)
+def _find_voxels(path: Path, header: TextHeader) -> VoxelPlace:
+    fields = header.fields
+    name = fields["ElementDataFile"]
+    is_packed = parse_flag(path, fields.get("CompressedData", "False"))
+    (num_packed,) = parse_integers(path, fields.get("CompressedDataSize", "0"), 1)
+    if name.upper() == "LOCAL":
+        return VoxelPlace(path, header.data_start, is_packed, num_packed)
+    (skip,) = parse_integers(path, fields.get("HeaderSize", "0"), 1)
+    if skip < -1 or (is_packed and skip < 0):
+        raise make_header_error(path, f"HeaderSize {skip}", "0 or more, or -1 for raw voxels at the end")
+    return VoxelPlace(resolve_beside(path, name), skip, is_packed, num_packed)
 
 
-def _make_affine(path: Path, fields: dict[str, str]) -> NDArray[np.float64]:
-    if "ElementSpacing" not in fields:
+def _make_affine(path: Path, fields: dict[str, str], num_axes: int) -> NDArray[np.float64]:
+    name = "ElementSpacing" if "ElementSpacing" in fields else "ElementSize"
+    if name not in fields:
         raise CaseRefused(
             "BAD_SPACING", where=path.name, found="no ElementSpacing", needed="the size of a voxel in mm",
             hint="Add the line `ElementSpacing = x y z` if you know it; never guess.",
         )  # fmt: skip
-    spacing = parse_numbers(path, fields["ElementSpacing"])[:3]
-    offset = parse_numbers(path, fields.get("Offset", "0 0 0"))[:3]
-    numbers = parse_numbers(path, fields.get("TransformMatrix", "1 0 0 0 1 0 0 0 1"))
-    side = round(np.sqrt(len(numbers)))
-    if side < 3 or side**2 != len(numbers) or len(spacing) < 3 or len(offset) < 3:
-        raise make_header_error(path, "a direction, spacing or offset of the wrong length", "three axes each")
+    spacing = parse_numbers(path, fields[name], num_axes)[:3]
+    offset = parse_numbers(path, fields.get("Offset", " 0" * num_axes), num_axes)[:3]
+    identity = " ".join(str(int(number)) for number in np.eye(num_axes).ravel())
+    numbers = parse_numbers(path, fields.get("TransformMatrix", identity), num_axes**2)
     if (spacing <= 0).any():
         raise CaseRefused(
             "BAD_SPACING", where=path.name, found=f"ElementSpacing {spacing.tolist()}", needed="numbers above zero",
             hint="Export the image again with its true spacing.",
         )  # fmt: skip
     # Each run of three numbers is the direction of one file axis (column, row, slice); inside the order is reversed.
-    directions = numbers.reshape(side, side)[:3, :3].T
+    directions = numbers.reshape(num_axes, num_axes)[:3, :3].T
+    if not (np.abs((directions**2).sum(axis=0) - 1) <= 2 * UNIT_TOLERANCE).all():
+        raise make_header_error(path, f"TransformMatrix {directions.T.tolist()}", "directions of length 1")
     affine = np.eye(4)
     affine[:3, :3] = (directions * spacing)[:, ::-1]
     affine[:3, 3] = offset
-    return affine
+    return check_affine(path, affine)
+
+
+def _is_orientation_true(letters: str, affine: NDArray[np.float64]) -> bool:
+    """Return whether three letters such as RAI name the sides that the file's axes begin at; others say nothing."""
+    directions = affine[:3, 2::-1] / np.linalg.norm(affine[:3, 2::-1], axis=0)
+    if len(letters) != 3 or not set(letters) <= set("RLAPIS") or np.abs(directions).max(axis=0).min() < CLEAR_COSINE:
+        return True
+    worlds = np.abs(directions).argmax(axis=0)
+    wanted = [FROM_LETTERS[world][int(directions[world, axis] < 0)] for axis, world in enumerate(worlds)]
+    return "".join(wanted) == letters

@@ -1,6 +1,7 @@
 """Canonical volumes as NIfTI: LPS inside drrx, RAS in the file, the same data giving the same bytes."""
 
 import gzip
+import math
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
 from drrx.io.files import write_whole
-from drrx.io.stream import open_stream, read_array, read_exactly
+from drrx.io.stream import ANY_COMPRESSION, check_expansion, measure_file, open_stream, read_array, read_exactly
 from drrx.volume import Volume
 
 DTYPES = (np.dtype(np.int16), np.dtype(np.uint8), np.dtype(np.float32))
@@ -119,22 +120,38 @@ def read_volume(path: Path) -> Volume:
             hint="Make it with `drrx read-ct` or `drrx make-phantom`, or check the path.",
         )  # fmt: skip
     with open_stream(path) as stream:
-        try:
-            header = nib.Nifti1Header(bytes(read_exactly(stream, HEADER_BYTES, path)))
-            shape, affine, dtype = header.get_data_shape(), header.get_best_affine(), header.get_data_dtype()
-        except nib.spatialimages.HeaderDataError as error:
-            raise _not_canonical(path, str(error)) from error
-        scale = (float(header["scl_slope"]), float(header["scl_inter"]))
-        plain = len(shape) == 3 and dtype.newbyteorder("=") in DTYPES and scale in ((1.0, 0.0), (0.0, 0.0))
-        if not plain or int(header["vox_offset"]) != DATA_OFFSET:
-            raise _not_canonical(path, f"shape {shape}, {dtype}, slope and intercept {scale}")
-        world_from_index = lps_from_index(affine)
+        header = _read_own_header(bytes(read_exactly(stream, HEADER_BYTES, path)), path)
+        dtype, shape = header.get_data_dtype(), tuple(int(size) for size in header["dim"][3:0:-1])
+        world_from_index = lps_from_index(header.get_sform())
         if not is_canonical(world_from_index):
-            raise _not_canonical(path, f"axes {''.join(nib.orientations.aff2axcodes(affine))} or oblique")
+            raise _not_canonical(path, f"axes {_name_axes(header.get_sform())} or oblique")
+        check_expansion(path, math.prod(shape) * dtype.itemsize, *measure_file(stream), ANY_COMPRESSION)
         read_exactly(stream, DATA_OFFSET - HEADER_BYTES, path)
-        values = read_array(stream, dtype, shape[::-1], path)
+        values = read_array(stream, dtype, shape, path)
     spacing = (world_from_index[2, 0], world_from_index[1, 1], world_from_index[0, 2])
     return Volume.from_spacing(values, spacing, tuple(world_from_index[:3, 3]))
+
+
+def _read_own_header(block: bytes, path: Path) -> Any:
+    header: Any = nib.Nifti1Header(block, "<", check=False)
+    numbers = [int(header[name]) for name in ("sizeof_hdr", "datatype", "bitpix")]
+    kinds = [[HEADER_BYTES, int(nib.nifti1.data_type_codes[kind]), 8 * kind.itemsize] for kind in DTYPES]
+    if numbers not in kinds:
+        raise _not_canonical(
+            path, "another header than drrx writes (header size, datatype, bitpix: {}, {}, {})".format(*numbers)
+        )
+    scale = (float(header["scl_slope"]), float(header["scl_inter"]))
+    dim = header["dim"].tolist()
+    if dim[0] != 3 or min(dim[1:4]) < 1 or scale not in ((1.0, 0.0), (0.0, 0.0)):
+        raise _not_canonical(path, f"dim {dim}, slope and intercept {scale}")
+    if float(header["vox_offset"]) != DATA_OFFSET or int(header["sform_code"]) < 1:
+        raise _not_canonical(path, "a header that drrx does not write (vox_offset, sform_code)")
+    return header
+
+
+def _name_axes(affine: NDArray[np.float64]) -> str:
+    finite = np.isfinite(affine).all()
+    return "".join(map(str, nib.orientations.aff2axcodes(affine))) if finite else "that are not finite"
 
 
 def _not_canonical(path: Path, found: str) -> DrrxError:

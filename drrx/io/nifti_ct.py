@@ -1,84 +1,129 @@
 """Any CT stored as NIfTI: own header pass, then voxels proved whole."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
+from drrx.io.attached import check_affine
 from drrx.io.nifti import lps_from_index
 from drrx.io.reading import Reading, apply_rescale, check_number_type, check_shape, make_header_error
 from drrx.io.settings import ReadCtSettings
-from drrx.io.stream import open_stream, read_array, read_exactly
+from drrx.io.stream import check_expansion, measure_file, open_stream, read_array, read_exactly, skip_bytes
 from drrx.volume import Volume
 
 SAME_TRANSFORM_MM = 0.5
+#: As for DICOM: a step of more than 10 HU is no CT, and a slope of 1e30 is a broken header.
+MAX_SLOPE = 10.0
+MAX_INTERCEPT = 1e5
+#: Length units of xyzt_units in mm; code 0 (unknown) and others count as mm, as in every reader.
+UNITS_MM = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
 
 
 def read_nifti(path: Path, settings: ReadCtSettings) -> Reading:
-    """Read a NIfTI-1 or NIfTI-2 file (``.nii``, ``.nii.gz``) as LPS.
+    """Read a NIfTI-1 or NIfTI-2 file (``.nii``, ``.nii.gz``) as LPS mm.
 
     Raises
     ------
     CaseRefused
-        ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``, ``NO_ORIENTATION``, ``NIFTI_TRANSFORM``,
-        ``BAD_RESCALE``.
+        ``FILE_MISSING``, ``FILE_UNREADABLE``, ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``,
+        ``NO_ORIENTATION``, ``NIFTI_TRANSFORM``, ``BAD_RESCALE``.
     """
     with open_stream(path) as stream:
-        header, used = _read_header(stream, path)
+        header, used = read_header(stream, path)
         sizes = check_shape(path.name, header.get_data_shape(), settings)
         dtype = header.get_data_dtype()
-        check_number_type(path.name, dtype)
         affine = _choose_transform(path, header, settings)
+        unit, factor = UNITS_MM.get(int(header["xyzt_units"]) & 7, ("mm", 1.0))
+        affine[:3] *= factor
+        check_affine(path, affine)
         slope, intercept = _read_rescale(path, header)
-        read_exactly(stream, int(header["vox_offset"]) - used, path)
+        num_bytes = math.prod(sizes) * dtype.itemsize
+        check_expansion(path, num_bytes, *measure_file(stream), settings.max_compression)
+        skip_bytes(stream, int(header["vox_offset"]) - used, path)
         values = read_array(stream, dtype, tuple(sizes[::-1]), path)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
-        raise make_header_error(path, f"the transform {affine.tolist()}", "finite numbers and a spacing above zero")
-    volume = Volume(apply_rescale(values, slope, intercept), lps_from_index(affine))
-    return Reading(volume, source={"format": "nifti"})
+    with np.errstate(over="ignore", invalid="ignore"):  # not finite: counted and filled or refused later
+        values = apply_rescale(values, slope, intercept)
+    reading = Reading(Volume(values, lps_from_index(affine)), source={"format": "nifti"})
+    if factor != 1.0:
+        reading.correct("UNITS_CONVERTED", f"spacing and place from {unit} to mm, times {factor:g}")
+    return reading
 
 
-def _read_header(stream: Any, path: Path) -> tuple[Any, int]:
+def read_header(stream: IO[bytes], path: Path) -> tuple[Any, int]:
+    """Return a header (nibabel's) whose fields fit each other, and its length in bytes; ``BAD_HEADER`` otherwise."""
     start = bytes(read_exactly(stream, 4, path))
-    sizes = {int.from_bytes(start, "little"), int.from_bytes(start, "big")}
-    kind: Any
-    kind, num_bytes = (nib.Nifti2Header, 540) if 540 in sizes else (nib.Nifti1Header, 348)
-    if not sizes & {348, 540}:
+    found = {(int.from_bytes(start, order), end) for order, end in (("little", "<"), ("big", ">"))}  # type: ignore[arg-type]
+    size, endianness = next((item for item in found if item[0] in (348, 540)), (0, "<"))
+    if not size:
         raise make_header_error(path, "no NIfTI header", "NIfTI-1 or NIfTI-2 data")
-    block = start + bytes(read_exactly(stream, num_bytes - 4, path))
-    try:
-        header: Any = kind(block, check=False)
-        header.get_data_dtype(), header.get_data_shape(), header.get_best_affine()
-    except (nib.spatialimages.HeaderDataError, ValueError) as error:
-        raise make_header_error(path, str(error), "a valid NIfTI header") from error
-    if bytes(header["magic"])[:2] != b"n+" or int(header["vox_offset"]) < num_bytes:
+    kind: Any = nib.Nifti2Header if size == 540 else nib.Nifti1Header
+    header: Any = kind(start + bytes(read_exactly(stream, size - 4, path)), endianness, check=False)
+    magic, offset = bytes(header["magic"]), float(header["vox_offset"])
+    if magic[:3] != (b"n+2" if size == 540 else b"n+1"):
         raise make_header_error(path, "a header without its data (.hdr/.img pair?)", "a single .nii or .nii.gz file")
-    return header, num_bytes
+    if not (offset.is_integer() and size + 4 <= offset <= 1e15):
+        raise make_header_error(
+            path, f"voxels that begin at byte {offset:g}", f"a place after the {size + 4} of header"
+        )
+    _check_fields(path, header)
+    return header, size
+
+
+def _check_fields(path: Path, header: Any) -> None:
+    dim, pixdim = header["dim"], header["pixdim"].astype(np.float64)
+    if not 1 <= int(dim[0]) <= 7 or (dim[1 : 1 + int(dim[0])] < 1).any():
+        raise make_header_error(path, f"dim {dim.tolist()}", "1 to 7 sizes above zero")
+    try:
+        dtype = header.get_data_dtype()
+    except nib.spatialimages.HeaderDataError as error:
+        raise make_header_error(path, f"datatype {int(header['datatype'])}", "a number type of NIfTI") from error
+    check_number_type(path.name, dtype)
+    if int(header["bitpix"]) not in (0, 8 * dtype.itemsize):
+        raise make_header_error(path, f"{int(header['bitpix'])} bits for {dtype}", f"{8 * dtype.itemsize} bits")
+    if dtype.itemsize > 8:  # 128-bit floats are another type on every machine
+        raise make_header_error(path, f"numbers of {8 * dtype.itemsize} bits", "up to 64 bits")
+    if not (np.isfinite(pixdim[1:4]).all() and (pixdim[1:4] > 0).all()):
+        raise make_header_error(path, f"pixdim {pixdim[1:4].tolist()}", "a spacing above zero")
 
 
 def _choose_transform(path: Path, header: Any, settings: ReadCtSettings) -> NDArray[np.float64]:
     sform = header.get_sform() if int(header["sform_code"]) > 0 else None
-    qform = header.get_qform() if int(header["qform_code"]) > 0 else None
+    qform = _read_qform(path, header) if int(header["qform_code"]) > 0 else None
     if sform is None and qform is None:
         raise CaseRefused(
             "NO_ORIENTATION", where=path.name, found="neither sform nor qform set", needed="one of them",
             hint="Without it left and right cannot be told. Convert the DICOM series again with its orientation.",
         )  # fmt: skip
     if settings.nifti_transform == "sform" and sform is not None:
-        return np.asarray(sform)
+        return np.array(sform, dtype=np.float64)
     if settings.nifti_transform == "qform" and qform is not None:
-        return np.asarray(qform)
+        return qform
     if sform is not None and qform is not None:
         _check_same(path, sform, qform, header.get_data_shape()[:3])
-    return np.asarray(qform if sform is None else sform)
+    return np.array(qform if sform is None else sform, dtype=np.float64)
+
+
+def _read_qform(path: Path, header: Any) -> NDArray[np.float64]:
+    if float(header["pixdim"][0]) == 0:  # "should not occur"; the standard then takes 1
+        header["pixdim"][0] = 1
+    try:
+        with np.errstate(all="ignore"):
+            return np.array(header.get_qform(), dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, ValueError) as error:
+        raise make_header_error(
+            path, "a qform whose numbers are no rotation", "qfac 1 or -1, a unit quaternion"
+        ) from error
 
 
 def _check_same(path: Path, sform: NDArray[Any], qform: NDArray[Any], shape: tuple[int, ...]) -> None:
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
-    difference = np.linalg.norm(corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3], axis=1).max()
+    with np.errstate(all="ignore"):
+        difference = np.linalg.norm(corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3], axis=1).max()
     if not difference <= SAME_TRANSFORM_MM:
         raise CaseRefused(
             "NIFTI_TRANSFORM", where=path.name, found=f"sform and qform {difference:.1f} mm apart",
@@ -89,11 +134,12 @@ def _check_same(path: Path, sform: NDArray[Any], qform: NDArray[Any], shape: tup
 
 def _read_rescale(path: Path, header: Any) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0 or not np.isfinite(slope):  # the standard's word for "no scaling", so an offset makes no sense
-        if np.isfinite(intercept) and intercept != 0:
-            raise CaseRefused(
-                "BAD_RESCALE", where=path.name, found=f"scl_slope {slope} with scl_inter {intercept}",
-                needed="a slope when there is an offset", hint="Readers differ by the offset here: write HU again.",
-            )  # fmt: skip
-        return 1.0, 0.0
-    return slope, intercept if np.isfinite(intercept) else 0.0
+    # Slope 0 or NaN is the standard's word for "no scaling"; readers differ by an offset that comes with it.
+    is_plain = (slope == 0 or math.isnan(slope)) and (intercept == 0 or math.isnan(intercept))
+    if not is_plain and not (0 < abs(slope) <= MAX_SLOPE and abs(intercept) <= MAX_INTERCEPT):
+        raise CaseRefused(
+            "BAD_RESCALE", where=path.name, found=f"scl_slope {slope:g} with scl_inter {intercept:g}",
+            needed=f"a slope up to {MAX_SLOPE:g} and an offset up to {MAX_INTERCEPT:g}, or neither",
+            hint="Readers differ in what such numbers mean: write HU again.",
+        )  # fmt: skip
+    return (1.0, 0.0) if is_plain else (slope, intercept)

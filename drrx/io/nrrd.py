@@ -1,13 +1,24 @@
 """CTs stored as NRRD: ``.nrrd``, or ``.nhdr`` with a data file beside it."""
 
+import os
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
-from drrx.io.attached import TextHeader, inflate, parse_numbers, read_header_bytes, read_raw, resolve_beside
+from drrx.io.attached import (
+    TextHeader,
+    VoxelPlace,
+    add_field,
+    check_affine,
+    parse_integers,
+    parse_numbers,
+    read_header_bytes,
+    read_voxels,
+    resolve_beside,
+)
 from drrx.io.reading import Reading, check_shape, make_header_error
 from drrx.io.settings import ReadCtSettings
 from drrx.volume import Volume
@@ -25,44 +36,70 @@ SPACES = {
     "left-posterior-superior": (1, 1, 1), "lps": (1, 1, 1), "right-anterior-superior": (-1, -1, 1),
     "ras": (-1, -1, 1), "left-anterior-superior": (1, -1, 1), "las": (1, -1, 1),
 }  # fmt: skip
+#: Units of the world's axes in mm; a field that is not there, or empty, means mm.
+UNITS_MM = {
+    "": 1.0, "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "centimeter": 10.0, "centimetre": 10.0,
+    "m": 1e3, "meter": 1e3, "metre": 1e3, "um": 1e-3, "\u00b5m": 1e-3, "\u03bcm": 1e-3, "micrometer": 1e-3,
+    "micrometre": 1e-3, "micron": 1e-3,
+}  # fmt: skip
+#: Kinds of axes along which a CT runs; others hold colours, vectors or time.
+SPATIAL_KINDS = {"domain", "space", "none", "???"}
+OTHER_ENCODINGS = ("ascii", "bz2", "bzip2", "hex", "text", "txt")
+ONE_WORD_KEYS = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
+MAX_NUM_AXES = 16
 
 
 def read_nrrd(path: Path, settings: ReadCtSettings) -> Reading:
-    """Read an NRRD (raw or gzip) with an anatomical space as LPS.
+    """Read an NRRD (raw or gzip) with an anatomical space as LPS mm.
 
     Raises
     ------
     CaseRefused
-        ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``, ``PATH_ESCAPE``, ``NO_ORIENTATION``.
+        ``FILE_MISSING``, ``FILE_UNREADABLE``, ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``,
+        ``PATH_ESCAPE``, ``NO_ORIENTATION``.
     """
     header = _read_header(path)
     fields = header.fields
-    sizes = check_shape(path.name, parse_numbers(path, _need(path, fields, "sizes")).astype(int).tolist(), settings)
+    sizes = _read_sizes(path, fields, settings)
     kind = DTYPES.get(_need(path, fields, "type"))
     if kind is None:
-        raise make_header_error(path, f"type {fields['type']}", "an 8-, 16- or 32-bit integer, float or double")
-    order = ">" if fields.get("endian", "little") == "big" else "<"
-    affine = _make_affine(path, fields)
-    values = _read_values(path, header, np.dtype(order + kind), tuple(sizes[::-1]))
-    values = values.astype(np.float32) if kind == "f8" else values
-    return Reading(Volume(values, affine), source={"format": "nrrd"})
+        raise make_header_error(path, "an unknown type", "an 8-, 16- or 32-bit integer, float or double")
+    endian = fields.get("endian", "little" if kind[1] == "1" else "").lower()
+    if endian not in ("little", "big"):
+        raise make_header_error(path, "no endian that is little or big", "the byte order of the voxels")
+    affine, factors = _make_affine(path, fields, len(sizes))
+    dtype = np.dtype((">" if endian == "big" else "<") + kind)
+    place = _find_voxels(path, header)
+    reading = Reading(
+        Volume(read_voxels(place, dtype, tuple(sizes[2::-1]), settings.max_compression), affine),
+        source={"format": "nrrd"},
+    )
+    if set(factors) != {1.0}:
+        told = ", ".join(f"{factor:g}" for factor in factors)
+        reading.correct("UNITS_CONVERTED", f"spacing and place to mm, x, y, z times {told}")
+    return reading
 
 
 def _read_header(path: Path) -> TextHeader:
     data = read_header_bytes(path)
-    if not data.startswith(b"NRRD"):
+    if not re.match(rb"NRRD000\d\r?\n", data):
         raise make_header_error(path, "no NRRD magic", "an NRRD header")
     fields: dict[str, str] = {}
     start = data.find(b"\n") + 1
-    while (end := data.find(b"\n", start)) >= 0:
-        line = data[start:end].decode("latin-1").strip()
+    while start < len(data):
+        # The last line of a detached header may end with the file.
+        end = data.find(b"\n", start) if b"\n" in data[start:] else len(data)
+        line = os.fsdecode(data[start:end]).strip()
         start = end + 1
         if not line:
             return TextHeader(fields, start)
         if not line.startswith("#") and ":=" not in line:
-            key, _, value = line.partition(":")
-            fields[key.strip().lower().replace("datafile", "data file")] = value.strip()
-    return TextHeader(fields, len(data))  # a detached header may end without an empty line
+            key, sign, value = line.partition(":")
+            if not sign:
+                raise make_header_error(path, "a line without a colon", "lines like `dimension: 3`")
+            key = key.strip().lower()
+            add_field(path, fields, ONE_WORD_KEYS.get(key, key), value.strip())
+    return TextHeader(fields, len(data))
 
 
 def _need(path: Path, fields: dict[str, str], name: str) -> str:
@@ -71,37 +108,67 @@ def _need(path: Path, fields: dict[str, str], name: str) -> str:
     return fields[name]
 
 
-def _read_values(path: Path, header: TextHeader, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _read_sizes(path: Path, fields: dict[str, str], settings: ReadCtSettings) -> list[int]:
+    """Return all sizes in the file's order: three that are a volume, then single ones."""
+    sizes = parse_integers(path, _need(path, fields, "sizes"))
+    (dimension,) = parse_integers(path, _need(path, fields, "dimension"), 1)
+    if dimension != len(sizes) or dimension > MAX_NUM_AXES:
+        raise make_header_error(path, f"{len(sizes)} sizes", "as many as `dimension` says")
+    check_shape(path.name, sizes, settings)
+    kinds = fields.get("kinds", "").lower().split()
+    if kinds and (len(kinds) != len(sizes) or not set(kinds[:3]) <= SPATIAL_KINDS):
+        raise CaseRefused(
+            "NOT_3D", where=path.name, found="axes that do not run through space (kinds)",
+            needed="kinds: domain domain domain", hint="Export the CT in HU: three axes, one value per voxel.",
+        )  # fmt: skip
+    return sizes
+
+
+def _find_voxels(path: Path, header: TextHeader) -> VoxelPlace:
     fields = header.fields
     name = fields.get("data file", "")
-    skips = [int(parse_numbers(path, fields.get(key, "0"), 1)[0]) for key in ("line skip", "byte skip")]
+    skips = [parse_integers(path, fields.get(key, "0"), 1)[0] for key in ("line skip", "byte skip")]
     if name.upper().startswith("LIST") or "%" in name or any(skips):
         raise make_header_error(path, "several data files or skipped lines", "one plain data file")
-    data_path, skip = (resolve_beside(path, name), 0) if name else (path, header.data_start)
     encoding = _need(path, fields, "encoding").lower()
-    if encoding == "raw":
-        return read_raw(data_path, skip, dtype, shape)
-    if encoding in ("gzip", "gz"):
-        return inflate(data_path, skip, dtype, shape)
-    raise make_header_error(path, f"encoding {encoding}", "raw or gzip")
+    if encoding not in ("raw", "gzip", "gz"):
+        told = f"encoding {encoding}" if encoding in OTHER_ENCODINGS else "an unknown encoding"
+        raise make_header_error(path, told, "raw or gzip")
+    if name:
+        return VoxelPlace(resolve_beside(path, name), 0, encoding != "raw")
+    return VoxelPlace(path, header.data_start, encoding != "raw")
 
 
-def _make_affine(path: Path, fields: dict[str, str]) -> NDArray[np.float64]:
+def _make_affine(
+    path: Path, fields: dict[str, str], num_axes: int
+) -> tuple[NDArray[np.float64], tuple[float, float, float]]:
+    """Return the affine in LPS mm, and what x, y and z were multiplied by to become mm."""
     signs = SPACES.get(fields.get("space", "").lower())
     directions, origin = fields.get("space directions"), fields.get("space origin")
-    if signs is None or directions is None or origin is None or "none" in directions:
+    vectors = re.findall(r"none|\([^()]*\)", directions or "", re.IGNORECASE)
+    if signs is None or origin is None or "none" in [vector.lower() for vector in vectors[:3]] or not vectors:
         raise CaseRefused(
-            "NO_ORIENTATION", where=path.name, found=f"space {fields.get('space', 'not given')!r}",
+            "NO_ORIENTATION", where=path.name, found="no complete space of the body",
             needed="space (LPS, RAS or LAS), space directions and space origin",
             hint="Without them left and right cannot be told. Export the CT again with its orientation.",
         )  # fmt: skip
+    if len(vectors) != num_axes:
+        raise make_header_error(path, f"{len(vectors)} space directions", f"{num_axes}, one per axis")
+    factors = _read_units(path, fields)
     affine = np.eye(4)
-    columns = parse_numbers(path, directions, 9).reshape(3, 3).T  # one column per file axis (column, row, slice)
-    affine[:3, :3] = (np.array(signs)[:, None] * columns)[:, ::-1]
-    affine[:3, 3] = signs * parse_numbers(path, origin, 3)
-    if abs(np.linalg.det(affine)) < 1e-9:
-        raise CaseRefused(
-            "BAD_SPACING", where=path.name, found=f"space directions {directions}", needed="three different axes",
-            hint="Export the image again with its true spacing.",
-        )  # fmt: skip
-    return affine
+    # One column per file axis (column, row, slice); inside the order is reversed.
+    columns = np.stack([parse_numbers(path, vector, 3) for vector in vectors[:3]], axis=1)
+    scale = np.array(signs) * np.array(factors)
+    affine[:3, :3] = (scale[:, None] * columns)[:, ::-1]
+    affine[:3, 3] = scale * parse_numbers(path, origin, 3)
+    return check_affine(path, affine), factors
+
+
+def _read_units(path: Path, fields: dict[str, str]) -> tuple[float, float, float]:
+    if "space units" not in fields:
+        return (1.0, 1.0, 1.0)
+    found = [UNITS_MM.get(unit.strip().lower()) for unit in re.findall(r'"([^"]*)"', fields["space units"])]
+    if len(found) != 3 or None in found:
+        raise make_header_error(path, "space units that are unknown", 'three units such as "mm"')
+    first, second, third = (float(factor or 0) for factor in found)
+    return first, second, third

@@ -14,8 +14,7 @@ from snakemake.utils import min_version, validate
 min_version("9.20")
 
 
-# A config.yaml in the working folder wins over the one beside this file.
-FOLDER = Path.cwd() if Path("config.yaml").exists() else Path(workflow.basedir)
+include: "workflow/rules/settings.smk"
 
 
 configfile: str(FOLDER / "config.yaml")

@@ -24,6 +24,7 @@ import yaml
 
 import drrx
 from drrx.errors import DrrxError
+from drrx.io.strict_yaml import check_config_options
 
 SUMMARY = "run the whole way, from the cohort table to the data set (through Snakemake)"
 
@@ -112,6 +113,7 @@ def find_limits() -> list[str]:
 
 def run(args: argparse.Namespace) -> None:
     """Become Snakemake in the working folder, so that Ctrl-C and the exit status are its own."""
+    check_config_options(args.snakemake)
     command = make_command(args.profile, args.snakemake)
     print(f"drrx run: {shlex.join(command)}", file=sys.stderr, flush=True)
     os.execv(command[0], command)

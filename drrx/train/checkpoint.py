@@ -1,10 +1,12 @@
 """Checkpoints of training runs: networks, averaged weights and optimisers, as safetensors and JSON, no pickle."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -24,13 +26,18 @@ def has_checkpoint(folder: Path) -> bool:
 def write_parts(
     folder: Path, parts: Mapping[str, Part], optimizers: Mapping[str, torch.optim.Optimizer], facts: Mapping[str, Any]
 ) -> None:
-    """Write everything needed to go on as if never stopped; ``facts`` are JSON values."""
+    """Write everything needed to go on as if never stopped; ``facts`` are JSON values.
+
+    They stand in the checkpoint's own header too, which is what is gone on with: a run that is killed between the two
+    files has the tensors and the step of one moment.
+    """
     tensors = {f"{name}.{key}": value for name, part in parts.items() for key, value in _values(part).items()}
     for name, optimizer in optimizers.items():
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
     with write_whole(folder / CHECKPOINT) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+        kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(kept, temporary, {"facts": json.dumps(dict(facts), sort_keys=True)})
     write_json(folder / STATE, dict(facts))
 
 
@@ -42,9 +49,9 @@ def read_parts(
     Raises
     ------
     DrrxError
-        The checkpoint is of other networks.
+        The checkpoint is of other networks, or no whole file.
     """
-    tensors = load_file(folder / CHECKPOINT)
+    tensors, facts = _read(folder)
     try:
         for name, part in parts.items():
             _fill(part, _take(tensors, name))
@@ -60,8 +67,21 @@ def read_parts(
             index, kind = key.split(".", 1)
             moments.setdefault(int(index), {})[kind] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
-    facts: dict[str, Any] = read_json(folder / STATE)
     return facts
+
+
+def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    path = folder / CHECKPOINT
+    try:
+        with safe_open(path, framework="pt") as stream:
+            said = (stream.metadata() or {}).get("facts")
+        # Checkpoints of earlier versions have them in the second file only.
+        return load_file(path), dict(json.loads(said) if said else read_json(folder / STATE))
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise DrrxError(
+            where=str(path), found=str(error).splitlines()[0], needed="a whole checkpoint that drrx wrote",
+            hint="Copy it again, or give another --run-folder to begin anew.",
+        ) from error  # fmt: skip
 
 
 def _values(part: Part) -> dict[str, Tensor]:

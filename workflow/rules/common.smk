@@ -9,36 +9,30 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-try:
-    from drrx.config import (
-        STAGES,
-        jitter_seed,
-        load_config,
-        stage_fingerprint,
-        stage_settings,
-        to_values,
-    )
-    from drrx.costs import format_summary, summarise_run, write_summary
-    from drrx.diffusion.registry import check_known
-    from drrx.errors import DrrxError
-    from drrx.io.cohort import read_cohort
-    from drrx.io.files import read_json
-    from drrx.io.library_index import sign_library
-    from drrx.progress import Progress
-    from drrx.resources import estimate_job
-    from drrx.shards import (
-        cases_by_shard,
-        cohort_signature,
-        plan_shards,
-        read_shards,
-        row_signature,
-        write_shards,
-    )
-except ModuleNotFoundError as error:
-    raise WorkflowError(
-        f"{sys.executable} runs Snakemake but cannot import {error.name}. Install drrx beside it: "
-        "`make demo` or `pip install .`, then use the snakemake of that environment."
-    )
+from drrx.config import (
+    STAGES,
+    jitter_seed,
+    load_config,
+    stage_fingerprint,
+    stage_settings,
+    to_values,
+)
+from drrx.costs import format_summary, summarise_run, write_summary
+from drrx.diffusion.registry import check_known
+from drrx.errors import DrrxError
+from drrx.io.cohort import read_cohort
+from drrx.io.files import read_json
+from drrx.io.library_index import sign_library
+from drrx.progress import Progress
+from drrx.resources import estimate_job
+from drrx.shards import (
+    cases_by_shard,
+    cohort_signature,
+    plan_shards,
+    read_shards,
+    row_signature,
+    write_shards,
+)
 
 try:
     CONFIG = load_config(config)

@@ -30,3 +30,7 @@ class CaseRefused(DrrxError):
     def __init__(self, code: str, *, where: str, found: str, needed: str, hint: str) -> None:
         self.code = code
         super().__init__(where=where, found=found, needed=needed, hint=hint)
+
+    def move(self, where: str) -> "CaseRefused":
+        """Return the same refusal said of another place."""
+        return CaseRefused(self.code, where=where, found=self.found, needed=self.needed, hint=self.hint)

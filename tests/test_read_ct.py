@@ -1,6 +1,7 @@
 """Reading CTs: one world for every format, repairs that say what they did, refusals with code and hint."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -22,7 +23,7 @@ from drrx.records.case import CaseRecord
 from drrx.volume import Volume
 from tests.dicom_files import make_slices, write_slices
 
-SMALL = ReadCtSettings(min_num_slices=5, min_length_mm=0)
+SMALL = ReadCtSettings(min_num_slices=5, min_length_mm=0, max_gap_mm=6, max_slice_spacing_mm=10)
 
 
 @pytest.fixture
@@ -125,9 +126,18 @@ def test_feet_first_and_coronal_slices_come_to_the_same_frame(tmp_path, ct):
     affine = turned.world_from_index
     affine[:3, 3] += affine[:3, 1] * (turned.shape[1] - 1)
     affine[:3, 1] *= -1
-    volume, _ = read_ct(dicom(tmp_path, turned, PatientPosition="FFP"), SMALL)
+    volume, record = read_ct(dicom(tmp_path, turned, PatientPosition="FFS"), SMALL)
     assert_same(volume, ct)
-    assert "NOT_SUPINE" in read_ct(tmp_path / "series", SMALL)[1].flags
+    assert record.status == "accepted"
+
+
+@pytest.mark.parametrize("position", ["HFP", "FFP", "HFDR", "FFDL"])
+def test_who_does_not_lie_on_the_back_is_refused_or_flagged(tmp_path, ct, position):
+    error = refused(dicom(tmp_path, ct, PatientPosition=position))
+    assert (error.code, "read_ct.not_supine" in error.hint) == ("NOT_SUPINE", True)
+    volume, record = read_ct(tmp_path / "series", replace(SMALL, not_supine="keep"))
+    assert_same(volume, ct)
+    assert record.flags == ("NOT_SUPINE",)
 
 
 def test_unused_bits_are_ignored(tmp_path, ct):
@@ -305,16 +315,74 @@ def test_series_are_chosen_by_rule_or_by_name(tmp_path, ct):
     dicom(tmp_path, ct.with_values(ct.values + np.int16(5)), "both/c", series="1.2.6")
     error = refused(folder)
     assert error.code == "SERIES_AMBIGUOUS"
-    assert "1.2.3" in error.found
-    assert "1.2.6" in error.found
+    assert "2 series; CT: 20 slices, 3.00 mm apart, 57 mm, kernel STANDARD" in error.found
+    assert "--list-series" in error.hint
     assert refused(folder, series_uid="7.7").code == "SERIES_NOT_FOUND"
 
 
-def test_split_scan_is_refused(tmp_path, ct):
+def test_of_two_kernels_the_soft_one_is_taken(tmp_path, ct):
+    folder = dicom(tmp_path, ct.with_values(ct.values + np.int16(5)), "both/a", ConvolutionKernel="B70f").parent
+    dicom(tmp_path, ct, "both/b", series="1.2.4", ConvolutionKernel="B31f")
+    volume, record = read_ct(folder, SMALL)
+    assert_same(volume, ct)
+    assert (record.source["kernel"], record.corrections[0].code) == ("B31f", "SERIES_CHOSEN")
+    for path in (folder / "b").iterdir():
+        data = pydicom.dcmread(path)
+        data.ConvolutionKernel = "B80f"
+        data.save_as(path)
+    assert refused(folder).code == "SERIES_AMBIGUOUS"
+
+
+def test_a_scan_in_two_series_is_joined_where_all_agrees(tmp_path, ct):
     slices = make_slices(ct.values, ct.world_from_index)
     for data in slices[13:]:
         data.SeriesInstanceUID = "1.2.4"
-    assert refused(write_slices(tmp_path / "s", slices)).code == "SERIES_SPLIT"
+    folder = write_slices(tmp_path / "s", slices)
+    volume, record = read_ct(folder, SMALL)
+    assert_same(volume, ct)
+    assert record.corrections == (
+        ("SERIES_JOINED", "2 series that make one scan joined: 20 slices, 3.00 mm apart, 57 mm, kernel STANDARD"),
+    )
+    part, _ = read_ct(folder, SMALL, series_uid="1.2.3")
+    np.testing.assert_array_equal(part.values, ct.values[:13])
+    for path in sorted(folder.iterdir())[13:]:
+        data = pydicom.dcmread(path)
+        data.ConvolutionKernel = "LUNG"
+        data.save_as(path)
+    assert refused(folder).code == "SERIES_SPLIT"
+
+
+def test_text_in_the_pixels_is_refused(tmp_path, ct):
+    assert refused(dicom(tmp_path, ct, BurnedInAnnotation="YES")).code == "BURNED_IN"
+
+
+def test_holes_in_the_numbering_are_flagged(tmp_path, ct):
+    slices = make_slices(ct.values, ct.world_from_index)
+    volume, record = read_ct(write_slices(tmp_path / "s", slices[4:]), SMALL)
+    assert (len(volume.values), record.flags) == (16, ("INSTANCE_NUMBERS_ODD",))
+
+
+def test_files_without_preamble_are_read_and_flagged(tmp_path, ct):
+    folder = dicom(tmp_path, ct)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        data = pydicom.dcmread(path)
+        del data.file_meta
+        data.preamble = None
+        # Old archives: no preamble, no file meta, implicit VR, no suffix.
+        data.save_as(folder / f"IM{number:04d}", implicit_vr=True, little_endian=True, enforce_file_format=False)
+        path.unlink()
+    assert (folder / "IM0000").read_bytes()[128:132] != b"DICM"
+    volume, record = read_ct(folder, SMALL)
+    assert_same(volume, ct)
+    assert record.flags == ("NO_PREAMBLE",)
+
+
+def test_a_lost_offset_comes_back_by_a_setting(tmp_path, ct):
+    write_volume(tmp_path / "ct.nii.gz", ct.with_values(ct.values + np.int16(1024)))
+    assert "read_ct.add_hu to -1024" in refused(tmp_path / "ct.nii.gz").hint
+    volume, record = read_ct(tmp_path / "ct.nii.gz", replace(SMALL, add_hu=-1024))
+    assert_same(volume, ct)
+    assert record.corrections == (("HU_SHIFTED", "-1024 HU added to all voxels (read_ct.add_hu)"),)
 
 
 def test_copies_are_dropped_and_other_pixels_at_one_place_refused(tmp_path, ct):
@@ -358,6 +426,7 @@ DELETE = object()
         ("RescaleSlope", DELETE, 3, "NO_RESCALE"),
         ("RescaleIntercept", DELETE, "all", "NO_RESCALE"),
         ("RescaleSlope", 0, "all", "BAD_RESCALE"),
+        ("RescaleSlope", 11, 3, "BAD_RESCALE"),
         ("ImageOrientationPatient", [1.0, 0, 0, 0, 0.996195, 0.087156], 3, "ORIENTATION_MIXED"),
         ("PixelSpacing", [1.5, 1.26], 3, "MATRIX_MIXED"),
         ("ImagePositionPatient", [-9.0, -20.0, -391.0], 3, "POSITION_MIXED"),
@@ -380,13 +449,14 @@ def test_other_matrix_is_refused(tmp_path, ct):
 
 
 def test_thick_few_and_short_series(tmp_path, ct):
-    thick = Volume(ct.values, ct.world_from_index @ np.diag([8 / 3, 1, 1, 1]))
+    whole = Volume(ct.values.repeat(2, axis=0), ct.world_from_index)
+    thick = Volume(whole.values, ct.world_from_index @ np.diag([5 / 3, 1, 1, 1]))
     volume, record = read_ct(dicom(tmp_path, thick, "thick"), ReadCtSettings())
-    assert (volume.spacing_mm[0], record.flags) == (pytest.approx(8.0), ("THICK_SLICES",))
-    wide = Volume(ct.values, ct.world_from_index @ np.diag([4.0, 1, 1, 1]))
+    assert (volume.spacing_mm[0], record.flags) == (pytest.approx(5.0), ("THICK_SLICES",))
+    wide = Volume(whole.values, ct.world_from_index @ np.diag([5.1 / 3, 1, 1, 1]))
     assert refused(dicom(tmp_path, wide, "wide"), ReadCtSettings()).code == "BAD_SPACING"
     assert refused(dicom(tmp_path, ct, "short"), ReadCtSettings()).code == "TOO_FEW_SLICES"
-    few = Volume(thick.values[:19], thick.world_from_index)
+    few = Volume(thick.values[:39], thick.world_from_index)
     assert refused(dicom(tmp_path, few, "few"), ReadCtSettings()).code == "TOO_FEW_SLICES"
     write_volume(tmp_path / "short.nii.gz", ct)
     assert refused(tmp_path / "short.nii.gz", ReadCtSettings()).code == "TOO_FEW_SLICES"
@@ -398,7 +468,7 @@ def test_cut_dicom_is_refused(tmp_path, ct, keep):
     (folder / "005.dcm").write_bytes((folder / "005.dcm").read_bytes()[:keep])
     error = refused(folder)
     assert error.code == "CORRUPT_FILE"
-    assert "005.dcm" in error.where
+    assert error.where == "series, file 6 of 20"
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.mhd", "a.nrrd"])
@@ -426,7 +496,7 @@ def test_numbers_that_are_no_hu_are_refused(tmp_path, ct, change, code):
     write_volume(tmp_path / "ct.nii.gz", ct.with_values(change(ct.values.astype(np.float32)).astype(np.float32)))
     error = refused(tmp_path / "ct.nii.gz")
     assert error.code == code
-    assert code != "HU_OFFSET" or "Add -1024" in error.hint
+    assert code != "HU_OFFSET" or "add_hu to -1024" in error.hint
 
 
 def test_offset_is_seen_through_padding(tmp_path, ct):

@@ -1,5 +1,6 @@
 """The nodules that a CT is known to have, as a label map on the grid of the CT."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from drrx.io.canonical import orient
 from drrx.io.ct import read_volume_file
 from drrx.io.marks import paint_balls, read_marks
 from drrx.io.settings import ReadCtSettings
+from drrx.io.stream import ANY_COMPRESSION
 from drrx.volume import Volume
 
 TABLES = (".csv", ".tsv")
@@ -33,7 +35,8 @@ def read_annotations(
     settings
         Limits of reading.
     series_uid
-        SeriesInstanceUID of the CT: rows of other series are skipped. ``None`` when it is not known.
+        SeriesInstanceUID of the CT or what stands for it (`drrx.io.uid.hash_uid`): rows of other series are skipped.
+        ``None`` when it is not known.
 
     Returns
     -------
@@ -51,7 +54,8 @@ def read_annotations(
     if path.suffix.lower() in TABLES:
         return paint_balls(read_marks(path, like, series_uid), like)
     try:
-        mask = read_volume_file(path, settings).volume
+        # A label map is nearly empty and packs further than any CT.
+        mask = read_volume_file(path, replace(settings, max_compression=ANY_COMPRESSION)).volume
     except CaseRefused as error:
         raise CaseRefused(
             "BAD_ANNOTATIONS", where=f"annotations {path.name}", found=f"{error.found} ({error.code})",
@@ -64,7 +68,7 @@ def _number_labels(mask: Volume, where: str) -> Volume:
     """Return the mask with its labels numbered from 1."""
     found = np.unique(mask.values)
     found = found[found != 0]
-    odd = [value for value in found if value < 0 or value != round(float(value))]
+    odd = [value for value in found if not np.isfinite(value) or value < 0 or value != round(float(value))]
     if odd or not 0 < len(found) <= MAX_NUM_NODULES:
         what = f"the value {odd[0]:g}" if odd else f"{len(found)} labels"
         raise CaseRefused(

@@ -14,13 +14,16 @@ from drrx.volume import Volume
 WORLD_AXES = (2, 1, 0)
 ALIGNED_DEG = 0.1
 MIN_SPACING_MM = 0.1
+# Tables of slices are rounded: 5.02 mm is still 5.
+ROUNDING_MM = 0.05
 
 
 def check_spacing(where: str, spacing_mm: tuple[float, ...], settings: ReadCtSettings) -> None:
     """Refuse (``BAD_SPACING``) voxels that are absurdly small or too wide; the widest axis counts as slices."""
     first, second, widest = sorted(spacing_mm)
     fine = np.isfinite(spacing_mm).all() and first >= MIN_SPACING_MM
-    if not fine or second > settings.max_pixel_spacing_mm or widest > settings.max_slice_spacing_mm:
+    wide = second > settings.max_pixel_spacing_mm or widest > settings.max_slice_spacing_mm + ROUNDING_MM
+    if not fine or wide:
         raise CaseRefused(
             "BAD_SPACING", where=where, found=f"voxels of {' x '.join(f'{mm:.4g}' for mm in spacing_mm)} mm",
             needed=f"{MIN_SPACING_MM} to {settings.max_pixel_spacing_mm:g} mm in a slice, "

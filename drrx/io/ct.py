@@ -1,12 +1,16 @@
 """The door for CTs: any supported file in, one canonical volume and its record out."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from drrx.errors import CaseRefused
+from drrx.io.archive import ARCHIVES, OTHER_CONTAINERS, refuse_container, unpack
 from drrx.io.canonical import make_canonical
+from drrx.io.case_files import list_files
 from drrx.io.dicom import read_dicom
+from drrx.io.dicom_header import looks_like_dicom
 from drrx.io.files import sha256_file
 from drrx.io.hu import fill_padding
 from drrx.io.metaimage import read_metaimage
@@ -31,11 +35,13 @@ def read_ct(
     Parameters
     ----------
     path
-        DICOM folder or file, ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr``.
+        DICOM folder or file, ``.nii``, ``.nii.gz``, ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr``; or a ``.zip``,
+        ``.tar``, ``.tar.gz`` or ``.tgz`` of one of these.
     settings
         What is accepted and what is repaired.
     case, cohort
-        Ids for the record; without ``case`` the name of the file or folder is used.
+        Ids for the record; without ``case`` the name of the file or folder is used. With ``case`` messages name the
+        case and not the file: names of files often hold names of patients.
     series_uid
         SeriesInstanceUID to take when a DICOM folder holds several.
 
@@ -52,13 +58,15 @@ def read_ct(
         With a stable ``code``; ``CaseRecord.from_refusal`` makes its record.
     """
     path = Path(path)
-    reading = read_volume_file(path, settings, series_uid)
-    where = path.name
-    if reading.source["format"] != "dicom":
-        reading = fill_padding(reading, where, settings)
-        reading.source["sha256"] = sha256_file(path)
-    volume = make_canonical(reading, where, settings)
-    _check_length(volume, where, settings)
+    where = f"case {case}" if case else path.name
+    try:
+        reading = read_volume_file(path, settings, series_uid, where)
+        if reading.source["format"] != "dicom":
+            reading = fill_padding(reading, where, settings)
+        volume = make_canonical(reading, where, settings)
+        _check_length(volume, where, settings)
+    except CaseRefused as error:
+        raise error if error.where.startswith(where) else error.move(where) from error
     if volume.spacing_mm[0] > settings.thick_slice_mm + 1e-3:
         reading.flags.append("THICK_SLICES")
     record = CaseRecord(
@@ -69,33 +77,65 @@ def read_ct(
     return volume, record
 
 
-def read_volume_file(path: Path, settings: ReadCtSettings, series_uid: str | None = None) -> Reading:
-    """Read any supported volume in its own axis order; only DICOM has its padding filled already."""
+def read_volume_file(
+    path: Path, settings: ReadCtSettings, series_uid: str | None = None, where: str | None = None
+) -> Reading:
+    """Read any supported volume in its own axis order; only DICOM has its padding filled already.
+
+    ``where`` names the volume in messages about DICOM files; other readers say the name of the file.
+    """
+    where = path.name if where is None else where
+    name = path.name.lower()
     if path.is_dir():
-        return read_dicom(path, settings, series_uid)
+        return read_dicom(path, settings, where, series_uid)
     if not path.exists():
         raise CaseRefused(
-            "FILE_MISSING", where=str(path), found="no such file or folder", needed="a CT",
+            "FILE_MISSING", where=path.name, found="no such file or folder", needed="a CT",
             hint="Correct the path; in a cohort table it is relative to the folder of the table.",
         )  # fmt: skip
-    reader = next((read for suffix, read in READERS.items() if path.name.lower().endswith(suffix)), None)
-    if reader is not None:
-        return reader(path, settings)
-    with path.open("rb") as stream:
-        is_dicom = stream.read(132)[128:] == b"DICM"
-    if is_dicom or path.suffix.lower() in (".dcm", ".dicom", ".ima"):
-        return read_dicom(path, settings, series_uid)
+    if reader := find_reader(path):
+        reading = reader(path, settings)
+        hashes = [sha256_file(file) for file in (path, reading.data_file) if file is not None]
+        both = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        reading.source["sha256"] = hashes[0] if reading.data_file is None else both
+        return reading
+    if name.endswith(ARCHIVES):
+        return _read_archive(path, settings, series_uid, where)
+    if name.endswith(OTHER_CONTAINERS):
+        raise refuse_container(path)
+    if path.is_file() and looks_like_dicom(path):
+        return read_dicom(path, settings, where, series_uid)
     raise CaseRefused(
-        "UNKNOWN_FORMAT", where=path.name, found=f"suffix {path.suffix or 'none'}",
-        needed=f"a DICOM folder or file, or {', '.join(READERS)}",
+        "UNKNOWN_FORMAT", where=path.name, found="a file of another kind",
+        needed=f"a DICOM folder or file, {', '.join(READERS)}, or an archive ({', '.join(ARCHIVES)})",
         hint="Convert it, or unpack the archive and give the folder.",
     )  # fmt: skip
+
+
+def find_reader(path: Path) -> Callable[[Path, ReadCtSettings], Reading] | None:
+    """Return the reader of a volume file, by its suffix; None for other files."""
+    return next((read for suffix, read in READERS.items() if path.name.lower().endswith(suffix)), None)
+
+
+def _read_archive(path: Path, settings: ReadCtSettings, series_uid: str | None, where: str) -> Reading:
+    with unpack(path, settings) as folder:
+        files = list_files(folder, where, "inside")
+        volumes = [file.path for file in files if find_reader(file.path)]
+        if len(volumes) > 1:
+            raise CaseRefused(
+                "SERIES_AMBIGUOUS", where=where, found=f"an archive with {len(volumes)} volumes", needed="one CT",
+                hint="Unpack it and give the file that you mean.",
+            )  # fmt: skip
+        reading = read_volume_file(volumes[0] if volumes else folder, settings, series_uid, where)
+    reading.correct("UNPACKED", f"{len(files)} files unpacked")
+    reading.source["archive_sha256"] = sha256_file(path)
+    return reading
 
 
 def make_case_id(path: Path) -> str:
     """Return a valid case id from a file or folder name."""
     name = path.resolve().name
-    for suffix in sorted(READERS, key=len, reverse=True):
+    for suffix in sorted((*READERS, *ARCHIVES), key=len, reverse=True):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break

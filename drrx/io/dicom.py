@@ -1,68 +1,132 @@
-"""A CT from a DICOM folder: headers first, then the pixels of one series, sorted by position."""
+"""A CT from DICOM files: headers first, then the pixels of one series, sorted by position."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from drrx.errors import CaseRefused
+from drrx.io.case_files import list_files
+from drrx.io.dicom_child import DicomChild, get_child
 from drrx.io.dicom_geometry import SAME_POSITION_MM, StackGrid, check_headers, make_grid, sort_slices
-from drrx.io.dicom_header import SliceHeader
-from drrx.io.dicom_series import choose_series, read_headers
+from drrx.io.dicom_header import SliceHeader, read_headers
+from drrx.io.dicom_pixels import read_pixels
+from drrx.io.dicom_series import choose_series
 from drrx.io.hu import fill_padding
 from drrx.io.reading import Reading, apply_rescale, check_shape
 from drrx.io.settings import ReadCtSettings
 from drrx.io.stream import make_corrupt
+from drrx.io.uid import hash_uid
 from drrx.records.case import Correction, Fact
 from drrx.volume import Volume
 
-# The old JPEG processes (8 and 12 bit, lossless 14): CTs are rarely stored so, and their decoders can crash.
-NO_DECODER = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55, 57, 70))
 
-
-def read_dicom(path: Path, settings: ReadCtSettings, series_uid: str | None = None) -> Reading:
+def read_dicom(path: Path, settings: ReadCtSettings, where: str, series_uid: str | None = None) -> Reading:
     """Read one CT series of a folder (or the series of one file) as LPS, padding filled, gaps interpolated.
+
+    Parameters
+    ----------
+    path
+        Folder, or one file of the series.
+    settings
+        What is accepted, what is repaired, and the limits of the process that opens the files.
+    where
+        The case, for messages.
+    series_uid
+        Series to take; None: the rule of :func:`drrx.io.dicom_series.choose_series`.
 
     Raises
     ------
     CaseRefused
-        See :mod:`drrx.io.dicom_series` and :mod:`drrx.io.dicom_geometry`; also ``DUPLICATE_POSITION``,
-        ``NO_DECODER``, ``CORRUPT_FILE`` and those of :func:`drrx.io.hu.fill_padding`.
+        See :mod:`drrx.io.dicom_series` and :mod:`drrx.io.dicom_geometry`; also ``NOT_CT``, ``LINK_ESCAPE``,
+        ``NOT_SUPINE``, ``BURNED_IN``, ``DUPLICATE_POSITION``, ``NO_DECODER``, ``CORRUPT_FILE``, ``TOO_LARGE`` and
+        those of :func:`drrx.io.hu.fill_padding`.
     """
-    headers, own_series = read_headers(path)
-    series, corrections = choose_series(headers, path.name, settings, series_uid or own_series)
-    check_headers(series, path.name, settings)
-    series, notes = _drop_duplicates(series, path.name)
+    child = get_child(settings.decode_memory_mb, settings.decode_seconds)
+    headers, own_series = read_case_headers(path, settings, where)
+    series, corrections = choose_series(headers, where, settings, series_uid or own_series)
+    _check_content(series, where, settings)
+    check_headers(series, where, settings)
+    series, notes = _drop_duplicates(series, child, where)
     ordered, _ = sort_slices(series)
-    check_shape(path.name, (len(ordered), ordered[0].rows, ordered[0].columns), settings)
-    grid = make_grid(ordered, path.name, settings)
-    reading = _read_stack(ordered, grid)
+    check_shape(where, (len(ordered), ordered[0].rows, ordered[0].columns), settings)
+    grid = make_grid(ordered, where, settings)
+    reading = _read_stack(ordered, grid, child, where)
     reading.corrections = [*corrections, *notes, *grid.corrections]
-    reading.flags = _make_flags(ordered[0])
-    reading = fill_padding(reading, path.name, settings)
+    reading.flags = _make_flags(ordered)
+    reading = fill_padding(reading, where, settings)
     reading.volume = Volume(_fill_gaps(reading.volume.values, grid), grid.world_from_index)
     return reading
 
 
-def _drop_duplicates(series: Sequence[SliceHeader], where: str) -> tuple[list[SliceHeader], list[Correction]]:
+def read_case_headers(path: Path, settings: ReadCtSettings, where: str) -> tuple[list[SliceHeader], str | None]:
+    """Read the headers of a folder, or of the folder around a file; also the series of that file.
+
+    Raises
+    ------
+    CaseRefused
+        ``CORRUPT_FILE``, ``TOO_LARGE``, ``LINK_ESCAPE``, or ``NOT_CT`` when there is no DICOM file at all.
+    """
+    child = get_child(settings.decode_memory_mb, settings.decode_seconds)
+    is_folder = path.is_dir()
+    files = list_files(path if is_folder else path.parent, where, settings.follow_links)
+    if not is_folder:
+        files = [file for file in files if file.path.parent == path.parent]
+    headers = read_headers(files, child, where)
+    if not headers:
+        raise CaseRefused(
+            "NOT_CT", where=where, found=f"{len(files)} files, none of them DICOM", needed="a DICOM CT series",
+            hint="Give the folder that holds the .dcm files, or a NIfTI, MHA or NRRD file.",
+        )  # fmt: skip
+    if is_folder:
+        return headers, None
+    own = next((header for header in headers if header.file == path), None)
+    if own is None:
+        raise make_corrupt(Path(where), "no DICOM header", "a DICOM file")
+    return headers, own.series_uid
+
+
+def _check_content(series: Sequence[SliceHeader], where: str, settings: ReadCtSettings) -> None:
+    if any(header.is_burned_in for header in series):
+        raise CaseRefused(
+            "BURNED_IN", where=where, found="slices with text burned into them (BurnedInAnnotation YES)",
+            needed="slices without", hint="Export the series again without annotations.",
+        )  # fmt: skip
+    if settings.not_supine == "refuse" and _lies_otherwise(series[0]):
+        raise CaseRefused(
+            "NOT_SUPINE", where=where, found=f"a patient who lies otherwise ({series[0].scanner['patient_position']})",
+            needed="a patient on the back: organs and fluid shift, and the table lies in front",
+            hint="Set read_ct.not_supine to keep if you want it all the same.",
+        )  # fmt: skip
+
+
+def _lies_otherwise(header: SliceHeader) -> bool:
+    position = str(header.scanner.get("patient_position", ""))
+    return bool(position) and not position.endswith("S")  # HFP, FFDR, ...: not on the back
+
+
+def _drop_duplicates(
+    series: Sequence[SliceHeader], child: DicomChild, where: str
+) -> tuple[list[SliceHeader], list[Correction]]:
     ordered, depths = sort_slices(series)
     kept: list[SliceHeader] = []
     same = np.concatenate([[False], np.diff(depths) < SAME_POSITION_MM])
     different = False
     for header, is_same in zip(ordered, same, strict=True):
-        if is_same and np.array_equal(read_pixels(kept[-1])[0], read_pixels(header)[0]):
+        if is_same and _are_same(kept[-1], header, child, where):
             continue
         different |= bool(is_same)
         kept.append(header)
     dropped = len(ordered) - len(kept)
     notes = [Correction("DUPLICATES_DROPPED", f"{dropped} slices given twice left aside")] if dropped else []
     return (kept, notes) if not different else _choose_phase(kept, notes, where)
+
+
+def _are_same(one: SliceHeader, other: SliceHeader, child: DicomChild, where: str) -> bool:
+    first, second = (read_pixels(header, child, where).values for header in (one, other))
+    return (one.slope, one.intercept) == (other.slope, other.intercept) and np.array_equal(first, second)
 
 
 def _choose_phase(
@@ -83,74 +147,22 @@ def _choose_phase(
     return clean[best], [*notes, Correction("PHASE_CHOSEN", text)]
 
 
-def read_pixels(header: SliceHeader) -> tuple[NDArray[Any], Dataset, str]:
-    """Read one slice: stored values ``[row, column]``, its data set, and the SHA-256 of the file.
-
-    Raises
-    ------
-    CaseRefused
-        ``CORRUPT_FILE`` (cut or damaged), ``NO_DECODER`` (a compression without a safe decoder), ``NOT_3D``.
-    """
-    syntax = ""
-    try:
-        content = header.file.read_bytes()
-        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
-        syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
-        values = dataset.pixel_array
-        if values.dtype.itemsize * 8 < int(dataset.BitsStored):
-            raise TypeError(f"{values.dtype} pixels, {dataset.BitsStored} bits stored")
-    except (Exception, RecursionError) as error:  # decoders raise many kinds on broken data
-        raise _make_pixel_error(header, error, syntax) from error
-    if values.shape != (header.rows, header.columns):
-        raise CaseRefused(
-            "NOT_3D", where=header.name, found=f"pixels of shape {values.shape}",
-            needed=f"{header.rows} x {header.columns}, one value per pixel", hint="Give the original CT series.",
-        )  # fmt: skip
-    return values, dataset, hashlib.sha256(content).hexdigest()
-
-
-def _make_pixel_error(header: SliceHeader, error: BaseException, syntax: str) -> CaseRefused:
-    if syntax in NO_DECODER or (isinstance(error, RuntimeError) and "missing dependencies" in str(error)):
-        return CaseRefused(
-            "NO_DECODER", where=header.name, found=f"a compression without a safe decoder (transfer syntax {syntax})",
-            needed="uncompressed, RLE, JPEG-LS, JPEG 2000 or deflated pixels",
-            hint="Decompress it first, for example with dcmdjpeg of DCMTK.",
-        )  # fmt: skip
-    return make_corrupt(Path(header.name), f"pixels that cannot be read ({type(error).__name__})", "a whole DICOM file")
-
-
-def _read_stack(ordered: Sequence[SliceHeader], grid: StackGrid) -> Reading:
-    slices, padding, hashes, syntax = [], [], [], ""
+def _read_stack(ordered: Sequence[SliceHeader], grid: StackGrid, child: DicomChild, where: str) -> Reading:
+    slices, padding, hashes, syntax = [], [], set(), ""
     for header in ordered:
-        values, dataset, sha256 = read_pixels(header)
-        padding.append(_find_padding(values, dataset))
-        slices.append(apply_rescale(_clear_unused_bits(values, dataset), header.slope or 1.0, header.intercept or 0.0))
-        hashes.append(sha256)
-        syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or "")
+        pixels = read_pixels(header, child, where)
+        padding.append(pixels.padding)
+        slices.append(apply_rescale(pixels.values, header.slope or 1.0, header.intercept or 0.0))
+        hashes.add(pixels.sha256)
+        syntax = pixels.syntax
     digest = hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()
-    source: dict[str, Fact] = {"format": "dicom", "num_files": len(ordered), "sha256": digest, **ordered[0].scanner}
-    source |= {"transfer_syntax": syntax, "series_uid": ordered[0].series_uid}
-    return Reading(Volume(np.stack(slices), grid.world_from_index), np.stack(padding), source=source)
-
-
-def _find_padding(values: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
-    low = dataset.get("PixelPaddingValue")
-    if not isinstance(low, int):
-        return np.zeros(values.shape, dtype=bool)
-    high = dataset.get("PixelPaddingRangeLimit", low)
-    low, high = sorted((low, high if isinstance(high, int) else low))
-    found: NDArray[np.bool_] = (values >= low) & (values <= high)
-    return found
-
-
-def _clear_unused_bits(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    """Keep BitsStored bits (PS3.5 8.1.1: the others may hold anything) and extend the sign."""
-    unused = values.dtype.itemsize * 8 - int(dataset.BitsStored)
-    if unused <= 0 or values.dtype.kind not in "iu":
-        return values
-    above = values.dtype.itemsize * 8 - 1 - int(dataset.HighBit)
-    cleared: NDArray[Any] = (values << above) >> unused
-    return cleared
+    source: dict[str, Fact] = {"format": "dicom", "num_files": len(hashes), "sha256": digest, **ordered[0].scanner}
+    source |= {"transfer_syntax": syntax, "series_sha256": hash_uid(ordered[0].series_uid)}
+    marked = None
+    if any(part is not None for part in padding):
+        nothing = np.zeros(slices[0].shape, dtype=bool)
+        marked = np.stack([nothing if part is None else part for part in padding])
+    return Reading(Volume(np.stack(slices), grid.world_from_index), marked, source=source)
 
 
 def _fill_gaps(values: NDArray[np.int16], grid: StackGrid) -> NDArray[np.int16]:
@@ -170,13 +182,14 @@ def _fill_gaps(values: NDArray[np.int16], grid: StackGrid) -> NDArray[np.int16]:
     return filled
 
 
-def _make_flags(header: SliceHeader) -> list[str]:
-    flags = []
-    if header.scanner.get("contrast_agent"):
-        flags.append("CONTRAST")
-    if header.scanner.get("lossy"):
-        flags.append("LOSSY")
-    position = str(header.scanner.get("patient_position", ""))
-    if position and not position.endswith("S"):  # HFP, FFDR, ...: not on the back
-        flags.append("NOT_SUPINE")
-    return flags
+def _make_flags(ordered: Sequence[SliceHeader]) -> list[str]:
+    first = ordered[0]
+    numbers = [header.instance for header in ordered if header.instance is not None]
+    # Numbers begin with 1 (some count from 0) and have no holes: otherwise slices at an end may be missing.
+    odd = bool(numbers) and (min(numbers) not in (0, 1) or max(numbers) - min(numbers) + 1 != len(set(numbers)))
+    tests = {
+        "CONTRAST": "contrast_agent" in first.scanner, "LOSSY": "lossy" in first.scanner,
+        "NOT_SUPINE": _lies_otherwise(first), "NO_PREAMBLE": not all(header.has_preamble for header in ordered),
+        "INSTANCE_NUMBERS_ODD": odd,
+    }  # fmt: skip
+    return [flag for flag, is_so in tests.items() if is_so]

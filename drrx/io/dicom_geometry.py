@@ -19,6 +19,8 @@ LINE_TOLERANCE_MM = 0.5
 JITTER_SHARE = 0.01
 JITTER_MM = 0.05
 SAME_POSITION_MM = 0.01
+MAX_SLOPE = 10
+MAX_INTERCEPT_HU = 32768
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +56,11 @@ def check_headers(series: Sequence[SliceHeader], where: str, settings: ReadCtSet
     for header in series:
         if header.position_mm is None or header.orientation is None or _is_bad_orientation(header.orientation):
             raise _refuse(
-                "NO_POSITION", f"{where}/{header.name}", "no valid ImagePositionPatient or ImageOrientationPatient",
+                "NO_POSITION", f"{where}, {header.label}", "no valid ImagePositionPatient or ImageOrientationPatient",
                 "both in every slice", "Export the series again from the archive; slices cannot be placed without.",
             )  # fmt: skip
         if header.pixel_spacing_mm is None or min(header.pixel_spacing_mm) <= 0:
-            raise _refuse("BAD_SPACING", f"{where}/{header.name}", f"PixelSpacing {header.pixel_spacing_mm}",
+            raise _refuse("BAD_SPACING", f"{where}, {header.label}", f"PixelSpacing {header.pixel_spacing_mm}",
                           "two numbers above zero, mm", "Export the series again from the archive.")  # fmt: skip
         _check_rescale(header, where)
     _check_same(series, where)
@@ -77,11 +79,14 @@ def _is_bad_orientation(orientation: tuple[float, ...]) -> bool:
 
 def _check_rescale(header: SliceHeader, where: str) -> None:
     if header.slope is None or header.intercept is None:
-        raise _refuse("NO_RESCALE", f"{where}/{header.name}", "no RescaleSlope or RescaleIntercept", "both",
+        raise _refuse("NO_RESCALE", f"{where}, {header.label}", "no RescaleSlope or RescaleIntercept", "both",
                       "Stored values are no HU without them. Export the series again.")  # fmt: skip
-    if not 0 < abs(header.slope) <= 10:
-        raise _refuse("BAD_RESCALE", f"{where}/{header.name}", f"RescaleSlope {header.slope:g}", "0 < slope <= 10",
-                      "Export the series again; its HU cannot be trusted.")  # fmt: skip
+    if not (0 < abs(header.slope) <= MAX_SLOPE and abs(header.intercept) <= MAX_INTERCEPT_HU):  # NaN is neither
+        raise _refuse(
+            "BAD_RESCALE", f"{where}, {header.label}", f"RescaleSlope {header.slope:g}, intercept {header.intercept:g}",
+            f"0 < |slope| <= {MAX_SLOPE} and an intercept within {MAX_INTERCEPT_HU}",
+            "Export the series again; its HU cannot be trusted.",
+        )  # fmt: skip
 
 
 def _check_same(series: Sequence[SliceHeader], where: str) -> None:
@@ -91,14 +96,14 @@ def _check_same(series: Sequence[SliceHeader], where: str) -> None:
             header.pixel_spacing_mm or (), first.pixel_spacing_mm or (), rtol=0, atol=SPACING_TOLERANCE_MM
         ):
             raise _refuse(
-                "MATRIX_MIXED", where, f"{first.name} {first.rows} x {first.columns} at {first.pixel_spacing_mm} mm "
-                f"and {header.name} {header.rows} x {header.columns} at {header.pixel_spacing_mm} mm",
+                "MATRIX_MIXED", where, f"{first.label} {first.rows} x {first.columns} at {first.pixel_spacing_mm} mm "
+                f"and {header.label} {header.rows} x {header.columns} at {header.pixel_spacing_mm} mm",
                 "one matrix and pixel spacing", "Put each reconstruction into a series or folder of its own.",
             )  # fmt: skip
         if not np.allclose(header.orientation or (), first.orientation or (), rtol=0, atol=ORIENTATION_TOLERANCE):
             raise _refuse(
-                "ORIENTATION_MIXED", where, f"ImageOrientationPatient {first.orientation} in {first.name} and "
-                f"{header.orientation} in {header.name}", "one orientation",
+                "ORIENTATION_MIXED", where, f"ImageOrientationPatient {first.orientation} in {first.label} and "
+                f"{header.orientation} in {header.label}", "one orientation",
                 "Put each stack into a series or folder of its own.",
             )  # fmt: skip
 
@@ -110,10 +115,10 @@ def get_normal(header: SliceHeader) -> NDArray[np.float64]:
 
 
 def sort_slices(series: Sequence[SliceHeader]) -> tuple[list[SliceHeader], NDArray[np.float64]]:
-    """Return the slices ordered along their normal (ties by UID and name) and their depths in mm."""
+    """Return the slices ordered along their normal (ties by UID, file and frame) and their depths in mm."""
     normal = get_normal(series[0])
     keyed = [(float(normal @ np.array(header.position_mm)), header) for header in series]
-    keyed.sort(key=lambda item: (item[0], item[1].sop_uid, item[1].name))
+    keyed.sort(key=lambda item: (item[0], item[1].sop_uid, item[1].file, item[1].frame))
     return [header for _, header in keyed], np.array([depth for depth, _ in keyed])
 
 

@@ -2,43 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from drrx.errors import CaseRefused
-from drrx.io.dicom_header import ENHANCED_CT, SliceHeader, list_files, read_header
+from drrx.io.dicom_header import ENHANCED_CT, SliceHeader
 from drrx.io.settings import ReadCtSettings
-from drrx.io.stream import make_corrupt
 from drrx.records.case import Correction
 
 # A series that covers less than this share of the longest one is not a rival of it.
 RIVAL_SHARE = 0.9
 MAX_SCOUTS = 3
+LIST_HINT = "`drrx read-ct FOLDER --list-series` tells them apart; name one in the column series_uid (or --series-uid)."
 
-
-def read_headers(path: Path) -> tuple[list[SliceHeader], str | None]:
-    """Read the headers of a folder, or of the folder around a file; also the series of that file.
-
-    Raises
-    ------
-    CaseRefused
-        ``CORRUPT_FILE``, or ``NOT_CT`` when there is no DICOM file at all.
-    """
-    folder = path if path.is_dir() else path.parent
-    files = list_files(folder) if path.is_dir() else [file for file in sorted(folder.iterdir()) if file.is_file()]
-    headers = [header for file in files if (header := read_header(file, folder)) is not None]
-    if not headers:
-        raise CaseRefused(
-            "NOT_CT", where=path.name, found=f"{len(files)} files, none of them DICOM", needed="a DICOM CT series",
-            hint="Give the folder that holds the .dcm files, or a NIfTI, MHA or NRRD file.",
-        )  # fmt: skip
-    if path.is_dir():
-        return headers, None
-    own = next((header for header in headers if header.file == path), None)
-    if own is None:
-        raise make_corrupt(path, "no DICOM header", "a DICOM file")
-    return headers, own.series_uid
+Series = list[SliceHeader]
 
 
 def choose_series(
@@ -46,8 +24,9 @@ def choose_series(
 ) -> tuple[list[SliceHeader], list[Correction]]:
     """Return the slices of one CT series and what was left aside.
 
-    Without ``series_uid`` the rule is: of the series that cover at least 90 % of the longest one, the one with the
-    thinnest slices; a tie is ``SERIES_AMBIGUOUS``.
+    Without ``series_uid`` the rule is: of the series that cover at least 90 % of the longest one, those with the
+    thinnest slices; of these the ones with most slices; of these the one whose kernel is made for soft tissue. More
+    than one left is ``SERIES_AMBIGUOUS``. A scan that lies in two series is joined where all that headers say agrees.
 
     Raises
     ------
@@ -57,28 +36,34 @@ def choose_series(
     wanted = [header for header in headers if series_uid in (None, header.series_uid)]
     if not wanted:
         raise CaseRefused(
-            "SERIES_NOT_FOUND", where=where, found=f"no series {series_uid}; there are {_tell(headers)}",
-            needed="one of these", hint="Correct series_uid in the cohort table, or leave it empty.",
+            "SERIES_NOT_FOUND", where=where, found=f"no series of that series_uid; there are {_tell(headers)}",
+            needed="one of these", hint=LIST_HINT,
         )  # fmt: skip
     slices = [header for header in wanted if header.is_ct_slice]
     if not slices:
         raise _make_not_ct(wanted, where)
-    groups: dict[str, list[SliceHeader]] = {}
-    for header in slices:
-        groups.setdefault(header.series_uid, []).append(header)
-    chosen = _choose(list(groups.values()), where, settings)
-    _check_split(chosen, list(groups.values()), where)
+    groups = group_series(slices)
+    chosen = _choose(groups, where, settings)
+    joined, parts = _join(chosen, groups, where)
     corrections = []
-    if len(groups) > 1:
-        uid = chosen[0].series_uid
-        corrections.append(
-            Correction("SERIES_CHOSEN", f"1 of {len(groups)} CT series taken: {uid}, {_measure(chosen)}")
-        )
-    chosen, scouts = _drop_scouts(chosen)
+    if parts > 1:
+        corrections.append(Correction("SERIES_JOINED", f"{parts} series that make one scan joined: {_measure(joined)}"))
+    if len(groups) > parts:
+        text = f"{parts} of {len(groups)} CT series taken: {_measure(joined)}"
+        corrections.append(Correction("SERIES_CHOSEN", text))
+    chosen, scouts = _drop_scouts(joined)
     other = len(wanted) - len(slices) + len(scouts)
     if other:
         corrections.append(Correction("OTHER_DROPPED", f"{other} DICOM objects that are no CT slices left aside"))
     return chosen, corrections
+
+
+def group_series(headers: Sequence[SliceHeader]) -> list[Series]:
+    """Return the slices by SeriesInstanceUID."""
+    groups: dict[str, Series] = {}
+    for header in headers:
+        groups.setdefault(header.series_uid, []).append(header)
+    return list(groups.values())
 
 
 def _make_not_ct(headers: Sequence[SliceHeader], where: str) -> CaseRefused:
@@ -108,7 +93,7 @@ def _span(series: Sequence[SliceHeader]) -> tuple[float, float]:
     return float(np.ptp(depths)), float(np.median(np.diff(depths))) if len(depths) > 1 else 0.0
 
 
-def _choose(groups: list[list[SliceHeader]], where: str, settings: ReadCtSettings) -> list[SliceHeader]:
+def _choose(groups: list[Series], where: str, settings: ReadCtSettings) -> Series:
     if len(groups) == 1:
         return groups[0]
     fit = [series for series in groups if len(series) >= settings.min_num_slices] or groups
@@ -116,40 +101,54 @@ def _choose(groups: list[list[SliceHeader]], where: str, settings: ReadCtSetting
     longest = max(span for span, _ in spans)
     rivals = [(step, series) for (span, step), series in zip(spans, fit, strict=True) if span >= RIVAL_SHARE * longest]
     thinnest = min(step for step, _ in rivals)
-    best = [series for step, series in rivals if step <= 1.05 * thinnest]
+    thin = [series for step, series in rivals if step <= 1.05 * thinnest]
+    best = [series for series in thin if len(series) >= 0.95 * max(map(len, thin))]
+    best = [series for series in best if series[0].is_soft] or best
     if len(best) > 1:
         raise CaseRefused(
             "SERIES_AMBIGUOUS", where=where, found=_tell([header for series in best for header in series]),
-            needed="one CT series", hint="Name the SeriesInstanceUID in the column series_uid (or --series-uid).",
+            needed="one CT series", hint=LIST_HINT,
         )  # fmt: skip
     return best[0]
 
 
-def _check_split(chosen: list[SliceHeader], groups: list[list[SliceHeader]], where: str) -> None:
-    """Refuse half a scan: another series that goes on where this one ends, with the same scan parameters."""
-
-    def key(header: SliceHeader) -> tuple[object, ...]:
-        return (header.frame_uid, header.orientation, header.pixel_spacing_mm, header.rows, header.kernel)
-
-    def ends(series: list[SliceHeader]) -> tuple[float, float]:
-        normal = np.cross(np.array(chosen[0].orientation or [1, 0, 0, 0, 1, 0])[:3], (chosen[0].orientation or ())[3:])
-        depths = [float(np.dot(normal, header.position_mm or ())) for header in series]
-        return min(depths), max(depths)
-
-    span, step = _span(chosen)
-    if not span or not chosen[0].frame_uid:
-        return
-    low, high = ends(chosen)
-    for series in groups:
-        if series is chosen or key(series[0]) != key(chosen[0]) or not _span(series)[0]:
-            continue
-        gap = max(ends(series)[0] - high, low - ends(series)[1])
-        if 0 < gap <= 2 * step:
+def _join(chosen: Series, groups: list[Series], where: str) -> tuple[Series, int]:
+    """Return the chosen series with those that go on where it ends, and how many series that makes."""
+    joined, parts = list(chosen), 1
+    rest = [series for series in groups if series is not chosen]
+    while near := next((series for series in rest if _goes_on(joined, series)), None):
+        rest.remove(near)
+        if _key(near[0]) != _key(chosen[0]):
             raise CaseRefused(
-                "SERIES_SPLIT", where=where, found=f"one scan in two series: {_tell([*chosen, *series])}",
-                needed="the whole scan under one SeriesInstanceUID",
-                hint="Join the parts first (same SeriesInstanceUID), or name one part in series_uid if you mean it.",
+                "SERIES_SPLIT", where=where, found=f"one scan in two series that differ: {_tell([*joined, *near])}",
+                needed="the whole scan with one kernel, matrix and pixel spacing",
+                hint=f"Name one part if you mean it. {LIST_HINT}",
             )  # fmt: skip
+        joined, parts = joined + [replace(header, series_uid=chosen[0].series_uid) for header in near], parts + 1
+    return joined, parts
+
+
+def _goes_on(series: Series, other: Series) -> bool:
+    """Return whether another series of the same patient position begins within two steps of an end of this one."""
+    first = series[0]
+    span, step = _span(series)
+    if not span or not first.frame_uid or not _span(other)[0]:
+        return False
+    if (other[0].frame_uid, other[0].orientation) != (first.frame_uid, first.orientation):
+        return False
+    low, high = _ends(series, first)
+    other_low, other_high = _ends(other, first)
+    return 0 < max(other_low - high, low - other_high) <= 2 * step
+
+
+def _key(header: SliceHeader) -> tuple[object, ...]:
+    return header.pixel_spacing_mm, header.rows, header.columns, header.kernel, header.slope, header.intercept
+
+
+def _ends(series: Series, like: SliceHeader) -> tuple[float, float]:
+    normal = np.cross((like.orientation or ())[:3], (like.orientation or ())[3:])
+    depths = [float(np.dot(normal, header.position_mm or ())) for header in series]
+    return min(depths), max(depths)
 
 
 def _drop_scouts(series: list[SliceHeader]) -> tuple[list[SliceHeader], list[SliceHeader]]:
@@ -177,8 +176,11 @@ def _measure(series: Sequence[SliceHeader]) -> str:
 
 
 def _tell(headers: Sequence[SliceHeader]) -> str:
-    groups: dict[str, list[SliceHeader]] = {}
-    for header in headers:
-        groups.setdefault(header.series_uid, []).append(header)
-    texts = [f"{uid} ({series[0].modality}: {_measure(series)})" for uid, series in sorted(groups.items())]
-    return "; ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
+    groups = group_series(headers)
+    texts = [f"{len(groups)} series", *(f"{series[0].modality or 'unknown'}: {_measure(series)}" for series in groups)]
+    return "; ".join(texts[:7]) + (f" and {len(groups) - 6} more" if len(groups) > 6 else "")
+
+
+def describe_series(headers: Sequence[SliceHeader]) -> list[tuple[str, str]]:
+    """Return SeriesInstanceUID and a line of facts of every series of CT slices, for the eyes of who asks for it."""
+    return [(series[0].series_uid, _measure(series)) for series in group_series([h for h in headers if h.is_ct_slice])]

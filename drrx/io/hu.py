@@ -22,15 +22,16 @@ MAX_SAMPLES = 2_000_000
 def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Reading:
     """Return the reading as int16 HU with padding set to air; what was done is noted in it.
 
-    Padding is what the file says (PixelPaddingValue), every voxel below ``padding_below_hu``, and a constant
-    background: one value in all four corners of all slices, as far as it touches the rim of its slice.
+    ``add_hu`` is added first. Padding is what the file says (PixelPaddingValue), every voxel below
+    ``padding_below_hu``, and a constant background: one value in all four corners of all slices, as far as it touches
+    the rim of its slice.
 
     Raises
     ------
     CaseRefused
         ``NON_FINITE``, ``NOT_HU``, ``HU_OFFSET``.
     """
-    values = _fill_non_finite(reading, where)
+    values = _add_offset(_fill_non_finite(reading, where), reading, settings.add_hu)
     padding = _find_padding(values, reading.padding, settings)
     padding |= values < settings.padding_below_hu
     samples, is_padding = values[_thin(values)], padding[_thin(values)]
@@ -69,6 +70,13 @@ def _fill_non_finite(reading: Reading, where: str) -> NDArray[Any]:
         reading.correct("NON_FINITE_FILLED", f"{int(odd.sum())} voxels (NaN or infinite) set to {AIR_HU} HU")
         values = np.where(odd, np.float32(AIR_HU), values)
     return values
+
+
+def _add_offset(values: NDArray[Any], reading: Reading, offset_hu: float) -> NDArray[Any]:
+    if offset_hu == 0:
+        return values
+    reading.correct("HU_SHIFTED", f"{offset_hu:+g} HU added to all voxels (read_ct.add_hu)")
+    return values.astype(np.float32) + np.float32(offset_hu)
 
 
 def _thin(values: NDArray[Any]) -> tuple[slice, ...]:
@@ -130,7 +138,7 @@ def check_hu(samples: NDArray[Any], padding: NDArray[Any], where: str) -> None:
         raise CaseRefused(
             "HU_OFFSET", where=where, found=f"air near {AIR_HU + best} and soft tissue near {best}",
             needed="air near -1000 and soft tissue near 0 HU",
-            hint=f"Add {-best} to all voxels (a lost rescale intercept?) and read it again.",
+            hint=f"A lost rescale intercept? Set read_ct.add_hu to {-best} for such CTs, or export them again.",
         )  # fmt: skip
     if _score(everything, 0) >= MIN_PEAK_SHARE:
         return

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
+from drrx.io.attached import NUMBER
+from drrx.io.plain import read_text
+from drrx.io.uid import hash_uid
 from drrx.volume import Volume
 
 COLUMNS = ("coordx", "coordy", "coordz", "diameter_mm")
 SERIES = "seriesuid"
 LUNG_BELOW_HU = -500
 MAX_NUM_MARKS = 255
+#: Wider than a lung: such a number is in another unit.
+MAX_DIAMETER_MM = 300.0
 
 
 class Mark(NamedTuple):
@@ -35,7 +40,8 @@ def read_marks(path: Path, like: Volume, series_uid: str | None) -> tuple[Mark, 
             "Fill the column series_uid of the cohort table: it says which rows belong to this CT.",
         )  # fmt: skip
     if told and series_uid is not None:
-        lines = [(number, line) for number, line in lines if line[header.index(SERIES)] == series_uid]
+        column = header.index(SERIES)
+        lines = [item for item in lines if series_uid in (item[1][column], hash_uid(item[1][column]))]
     marks = tuple(_parse_mark(path, number, [line[header.index(name)] for name in COLUMNS]) for number, line in lines)
     for mark in marks:
         index = like.to_index(np.array(mark.center_mm))
@@ -49,19 +55,24 @@ def read_marks(path: Path, like: Volume, series_uid: str | None) -> tuple[Mark, 
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    hint = "Check the path; it is relative to the cohort table."
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = str(error.strerror) if isinstance(error, OSError) else "bytes that are not UTF-8"
-        hint = "Check the path; it is relative to the cohort table."
-        raise _refuse(path.name, reason, "a readable table", hint) from error
+        text = read_text(path)
+    except CaseRefused as error:
+        raise _refuse(path.name, error.found, "a readable table", hint) from error
     delimiter = max("\t,;", key=text.partition("\n")[0].count)
-    rows = list(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 1))
+    # Strict: a quote that is never closed would swallow all lines after it.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = list(enumerate(reader, 1))
+    except csv.Error as error:
+        raise _refuse(path.name, f"line {reader.line_num}: {error}", "a table with closed quotes", hint) from error
     lines = [(number, [cell.strip() for cell in row]) for number, row in rows if any(row)]
     header = [name.lower() for name in lines[0][1]] if lines else []
     missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise _refuse(path.name, f"columns {', '.join(header) or 'none'}", f"also {', '.join(missing)}",
+    if missing or len(set(header)) < len(header):
+        found = f"{len(header) or 'no'} columns" + ("" if missing else ", one of them twice")
+        raise _refuse(path.name, found, f"also {', '.join(missing)}" if missing else "each column once",
                       "The header is seriesuid,coordX,coordY,coordZ,diameter_mm (capitals do not matter).")  # fmt: skip
     short = next((number for number, row in lines if len(row) != len(header)), None)
     if short is not None:
@@ -71,12 +82,12 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _parse_mark(path: Path, number: int, cells: Sequence[str]) -> Mark:
-    try:
-        x, y, z, diameter = (float(cell) for cell in cells)
-    except ValueError:
-        x = y = z = diameter = np.nan
-    if not (np.isfinite([x, y, z, diameter]).all() and diameter > 0):
-        raise _refuse(path.name, f"line {number}: {', '.join(cells)}", "a centre and a diameter above 0 mm",
+    numbers = [float(cell) if NUMBER.fullmatch(cell) else np.nan for cell in cells]
+    x, y, z, diameter = numbers
+    if not (np.isfinite(numbers).all() and 0 < diameter <= MAX_DIAMETER_MM):
+        # Only what is a number is repeated: other words may be those of a report.
+        told = ", ".join(cell if NUMBER.fullmatch(cell) and len(cell) < 30 else "no number" for cell in cells)
+        raise _refuse(path.name, f"line {number}: {told}", f"a centre and a diameter above 0 to {MAX_DIAMETER_MM:g} mm",
                       "Numbers have a point, not a comma, before the decimals.")  # fmt: skip
     return Mark((x, y, z), diameter)
 

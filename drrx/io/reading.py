@@ -24,6 +24,8 @@ class Reading:
         HU (int16, int32 or float32) in the file's own axis order; LPS mm; axes may be oblique or sheared.
     padding
         Voxels that the file itself names as padding, or None.
+    data_file
+        File beside a header that holds the voxels, or None.
     """
 
     volume: Volume
@@ -31,6 +33,7 @@ class Reading:
     corrections: list[Correction] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     source: dict[str, Fact] = field(default_factory=dict)
+    data_file: Path | None = None
 
     def correct(self, code: str, text: str) -> None:
         """Note a repair."""

@@ -61,10 +61,11 @@ def read_findings(folder: CaseFolder, variant: str, view: str, pair: tuple[str, 
 def read_case_facts(folder: CaseFolder) -> dict[str, Any]:
     """Return what all images of a case share: the CT, its quality, the version of drrx; JSON-ready.
 
-    The CT's UID stays in ``case.json``: the record goes into the data set, and no identifier of a patient's CT may.
+    What stands for the CT's UID stays in ``case.json``: the record goes into the data set, and no identifier of a
+    patient's CT may.
     """
     record = read_json(folder.case_record)
-    source = {key: value for key, value in record["source"].items() if key != "series_uid"}
+    source = {key: value for key, value in record["source"].items() if key != "series_sha256"}
     quality = {key: record[key] for key in ("status", "corrections", "flags")}
     return {
         "ct": {**record["geometry"], "source": source},

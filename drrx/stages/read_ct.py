@@ -1,5 +1,6 @@
 """Stage ``read_ct``: one row of the cohort table to a canonical CT, what is known of its nodules, and a case record."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +42,11 @@ def run(job: CaseJob) -> Sequence[Path]:
             products.append(folder.known_nodules)
         write_volume(folder.ct, ct)
     except CaseRefused as error:
-        write_json(folder.case_record, CaseRecord.from_refusal(error, case=row.case, cohort=row.cohort).to_json())
-        raise
+        # Names of files often hold names of patients: records and logs name the case.
+        where = f"case {row.case}"
+        told = error if error.where.startswith(where) else error.move(where)
+        write_json(folder.case_record, CaseRecord.from_refusal(told, case=row.case, cohort=row.cohort).to_json())
+        raise told from None
     write_json(folder.case_record, record.to_json())
     return [*products, folder.case_record]
 
@@ -81,8 +85,8 @@ def read_known(
     if row.annotations is None:
         flags = {*record.flags, *([UNANNOTATED] if row.has_nodules == "yes" else [])}
         return None, replace(record, flags=tuple(sorted(flags)), source={**record.source, **told})
-    uid = row.series_uid or record.source.get("series_uid")
-    labels = read_annotations(row.annotations, ct, settings, None if uid is None else str(uid))
+    series = row.series_uid or record.source.get("series_sha256")
+    labels = read_annotations(row.annotations, ct, settings, None if series is None else str(series))
     found = int(labels.max())
     _check_agreement(row, found)
     told |= {"has_nodules": "yes" if found else "no", "num_known_nodules": found}
@@ -105,9 +109,15 @@ def _sign_source(job: CaseJob) -> str:
     row = job.row
     named = (None if row.phantom_seed is not None else row.path, row.mask, row.annotations)
     paths = [Path(path) for path in named if path]
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else _find_parts(path))]
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     return repr((row.phantom_seed, row.written, row.series_uid, row.has_nodules, row.annotations is not None, facts))
+
+
+def _find_parts(path: Path) -> list[Path]:
+    """Return a file, and for a header the files of its name beside it: its voxels lie in one of them."""
+    is_header = path.suffix.lower() in (".mhd", ".nhdr")
+    return sorted({path, *(path.parent.glob(f"{glob.escape(path.stem)}.*") if is_header else ())})
 
 
 STAGE = Stage("read_ct", run, depends=_sign_source)

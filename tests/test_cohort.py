@@ -77,7 +77,7 @@ def test_faults_name_row_and_column(tmp_path, text, match):
 
 
 def test_missing_and_non_utf8_tables(tmp_path):
-    with pytest.raises(DrrxError, match="No such file"):
+    with pytest.raises(DrrxError, match="no such file"):
         read_cohort(tmp_path / "none.tsv")
     (tmp_path / "latin.tsv").write_bytes(b"case\tpath\tcohort\n\xe4\tx\tB\n")
     with pytest.raises(DrrxError, match="not UTF-8"):

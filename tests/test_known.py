@@ -135,12 +135,12 @@ HEAD = "seriesuid,coordX,coordY,coordZ,diameter_mm\n"
 @pytest.mark.parametrize(
     ("text", "code", "found"),
     [
-        ("a,b\n1,2\n", "BAD_ANNOTATIONS", "columns a, b; needed also coordx"),
-        ("", "BAD_ANNOTATIONS", "columns none"),
+        ("a,b\n1,2\n", "BAD_ANNOTATIONS", "2 columns; needed also coordx"),
+        ("", "BAD_ANNOTATIONS", "no columns"),
         (HEAD + "1,80,25,40\n", "BAD_ANNOTATIONS", "line 2 with another number of values"),
         (HEAD + "1,80,25,40,0\n", "BAD_ANNOTATIONS", "line 2: 80, 25, 40, 0; needed a centre and a diameter above 0"),
-        (HEAD + "1,80,25,x,9\n", "BAD_ANNOTATIONS", "line 2: 80, 25, x, 9"),
-        (HEAD + "1,80,25,nan,9\n", "BAD_ANNOTATIONS", "line 2: 80, 25, nan, 9"),
+        (HEAD + "1,80,25,x,9\n", "BAD_ANNOTATIONS", "line 2: 80, 25, no number, 9"),
+        (HEAD + "1,80,25,nan,9\n", "BAD_ANNOTATIONS", "line 2: 80, 25, no number, 9"),
         (HEAD + "1,80,25,900,9\n", "ANNOTATIONS_MISMATCH", r"\(80.0, 25.0, 900.0\) mm, outside the CT"),
         (HEAD + "1,80,25,40,9\n2,0,0,0,9\n", "BAD_ANNOTATIONS", "2 series.*column series_uid of the cohort table"),
     ],

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
+from drrx.io.plain import make_corrupt, open_plain
 from drrx.io.reading import make_header_error
-from drrx.io.stream import InflateStream, check_expansion, make_corrupt, open_plain, read_array
+from drrx.io.stream import InflateStream, check_expansion, read_array
 
 MAX_HEADER_BYTES = 1 << 20
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)

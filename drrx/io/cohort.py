@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from drrx.errors import DrrxError
+from drrx.errors import CaseRefused, DrrxError
+from drrx.io.plain import read_text
 
-PHANTOM = re.compile(r"phantom:(\d{1,18})")
+PHANTOM = re.compile(r"phantom:([0-9]{1,18})")
+#: What a file system can hold, in bytes.
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
+MAX_NUM_TOLD, MAX_CELL_SHOWN = 10, 60
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 REQUIRED = ("case", "path", "cohort")
 OPTIONAL = ("series_uid", "mask", "annotations", "has_nodules")
@@ -66,6 +71,14 @@ class CohortRow(BaseModel):
     def _check_phantom(cls, path: str) -> str:
         if path.startswith("phantom:") and not PHANTOM.fullmatch(path):
             raise ValueError("a phantom is written phantom:SEED with a whole number, for example phantom:1")
+        return path
+
+    @field_validator("path", "mask", "annotations")
+    @classmethod
+    def _check_lengths(cls, path: str | None) -> str | None:
+        longest = max(len(part.encode()) for part in (path or "").split("/"))
+        if longest > MAX_NAME_BYTES or len((path or "").encode()) > MAX_PATH_BYTES:
+            raise ValueError(f"names of up to {MAX_NAME_BYTES} bytes, {MAX_PATH_BYTES} in all")
         return path
 
     @property
@@ -125,16 +138,22 @@ def read_cohort(path: Path, cases: Collection[str] | None = None) -> tuple[Cohor
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "bytes that are not UTF-8"
+        text = read_text(path)
+    except CaseRefused as error:
         raise _table_error(
-            path, str(reason), "a readable UTF-8 table", "Check the path, or save it as UTF-8."
+            path, error.found, "a readable UTF-8 table", "Check the path, or save it as UTF-8."
         ) from error
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     delimiter = max("\t,;", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
+    # Strict: a quote that is never closed would swallow the cases of all lines after it.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
+    except csv.Error as error:
+        raise _table_error(
+            path, f"row {reader.line_num}: {error}", "cells of less than 131,072 letters, quotes that are closed",
+            "Put quotes around a whole cell or nowhere; a quote inside a quoted cell is written twice.",
+        ) from error  # fmt: skip
     lines = [(number, values) for number, values in lines if any(values) and not values[0].startswith("#")]
     if not lines:
         raise _table_error(path, "an empty table", "a header line and a line per case", HEADER_HINT)
@@ -146,10 +165,11 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def _check_header(path: Path, header: list[str]) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        raise _table_error(path, f"columns {', '.join(header)}", f"also {', '.join(missing)}", HEADER_HINT)
+        shown = ", ".join(name[:MAX_CELL_SHOWN] for name in header[:MAX_NUM_TOLD])
+        raise _table_error(path, f"columns {shown}", f"also {', '.join(missing)}", HEADER_HINT)
     twice = sorted({name for name in header if header.count(name) > 1 or not name})
     if twice:
-        raise _table_error(path, f"column {twice[0]!r} twice or unnamed", "each column once, named", HEADER_HINT)
+        raise _table_error(path, f"column {_show(twice[0])} twice or unnamed", "each column once, named", HEADER_HINT)
 
 
 def _make_row(
@@ -168,9 +188,15 @@ def _make_row(
         for item in error.errors():
             column = str(item["loc"][0])
             needed = CohortRow.model_fields[column].description or item["msg"]
-            problems.append((number, column, repr(item["input"]) if item["input"] else "nothing", needed))
+            if "bytes" in item["msg"]:
+                needed = item["msg"].removeprefix("Value error, ")
+            problems.append((number, column, _show(item["input"]) if item["input"] else "nothing", needed))
         return None
     return row.model_copy(update=_resolve(row, folder))
+
+
+def _show(cell: str) -> str:
+    return repr(cell) if len(cell) <= MAX_CELL_SHOWN else f"{cell[:MAX_CELL_SHOWN]!r} and {len(cell)} letters in all"
 
 
 def _resolve(row: CohortRow, folder: Path) -> dict[str, Any]:
@@ -180,15 +206,18 @@ def _resolve(row: CohortRow, folder: Path) -> dict[str, Any]:
         "path": None if row.phantom_seed is not None else row.path,
     }
     written = {name: value for name, value in found.items() if value}
+    # Unlike Path.expanduser, os.path's leaves the name of a user who is not there as it is: no such file, later.
     # Links are left as they are: asking the disk for each part of 100,000 paths takes longer than all the rest.
-    paths = {name: str(folder.absolute() / Path(value).expanduser()) for name, value in written.items()}
+    paths = {name: str(folder.absolute() / os.path.expanduser(value)) for name, value in written.items()}  # noqa: PTH111
     return {**paths, "written": written}
 
 
 def _make_error(path: Path, problems: list[tuple[int, str, str, str]]) -> DrrxError:
     number, column, found, needed = problems[0]
-    others = "; ".join(f"row {row}, column {name}: {what}" for row, name, what, _ in problems[1:10])
-    more = f" {len(problems) - 1} more problem(s): {others}." if others else ""
+    told = "; ".join(f"row {row}, column {name}: {what}" for row, name, what, _ in problems[1:MAX_NUM_TOLD])
+    rest = ", ".join(str(row) for row in sorted({row for row, *_ in problems[MAX_NUM_TOLD:]}))
+    told += f"; and in the rows {rest}" if rest else ""
+    more = f" {len(problems) - 1} more problem(s): {told}." if told else ""
     return DrrxError(
         where=f"{path.name} row {number}, column {column}", found=found, needed=needed,
         hint=f"Rows are counted as lines of the file.{more}",

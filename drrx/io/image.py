@@ -8,6 +8,7 @@ from PIL import Image
 
 from drrx.errors import DrrxError
 from drrx.io.files import write_whole
+from drrx.io.picture import open_picture
 
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -20,15 +21,8 @@ def read_image(path: Path) -> NDArray[np.float32]:
     DrrxError
         The file is no image, has colours, or has another depth.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode, pixels = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DrrxError(
-            where=str(path), found=str(error), needed="a readable 8- or 16-bit grayscale image",
-            hint="Check the path, or export the radiograph again as grayscale PNG.",
-        ) from error  # fmt: skip
+    with open_picture(path) as image:
+        mode, pixels = image.mode, np.asarray(image)
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4) and (pixels[..., :3] == pixels[..., :1]).all():
         pixels = pixels[..., 0]  # a gray image stored as RGB
     if mode == "I":  # Pillow gives 16-bit PNGs of some writers as int32

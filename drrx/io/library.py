@@ -14,6 +14,7 @@ from drrx.io.files import sha256_file
 from drrx.io.library_index import find_files, read_ids
 from drrx.io.nifti import is_canonical
 from drrx.io.settings import ReadCtSettings
+from drrx.io.stream import ANY_COMPRESSION
 from drrx.records.library import LibraryPatch
 from drrx.volume import Volume
 
@@ -61,7 +62,7 @@ def _read_nodule(folder: Path, name: str) -> LibraryPatch:
 
 def _read(path: Path) -> Volume:
     try:
-        volume = orient(read_volume_file(path, ReadCtSettings()).volume)
+        volume = orient(read_volume_file(path, ReadCtSettings(max_compression=ANY_COMPRESSION)).volume)
     except CaseRefused as error:  # a file of the library, not of a case
         raise DrrxError(where=str(path), found=error.found, needed=error.needed, hint=HINT) from error
     if not is_canonical(volume.world_from_index):

@@ -6,13 +6,16 @@ Snakemake reads this each time it parses the workflow, so it imports nothing hea
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from drrx.errors import DrrxError
+from drrx.errors import CaseRefused, DrrxError
 from drrx.io.files import sha256_file
+from drrx.io.plain import read_text
 
 INDEX = "index.csv"
+MAX_ID_BYTES = 200  # a file name has 255 at most
 PATCH, MASK = "{}.nii.gz", "{}_seg.nii.gz"
 
 
@@ -28,17 +31,20 @@ def read_ids(folder: Path) -> list[str]:
     """Return the ids of the nodules in their order; an index that cannot be read is a ``DrrxError``."""
     path = folder / INDEX
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except (CaseRefused, csv.Error) as error:
+        found = error.found.removesuffix(" or folder") if isinstance(error, CaseRefused) else str(error)
         raise _index_error(path, found, "a table with a column id", "Name the folder of a nodule library.") from error
     names = [(row.get("id") or "").strip() for row in rows]
     if not names or not all(names):
         found = "no rows" if not names else f"row {names.index('') + 2} without an id"
         raise _index_error(path, found, "an id in every row, in a column named id", "See docs/nodules.md for the form.")
-    wrong = next((n for n in names if names.count(n) > 1 or Path(n).name != n), None)
+    counts = Counter(names)
+    wrong = next((n for n in names if counts[n] > 1 or Path(n).name != n or len(n.encode()) > MAX_ID_BYTES), None)
     if wrong is not None:
-        raise _index_error(path, f"id {wrong!r}", "ids that come once and are plain file names", "Rename the nodule.")
+        raise _index_error(
+            path, f"id {wrong[:80]!r}", "ids that come once and are plain file names", "Rename the nodule."
+        )
     return names
 
 

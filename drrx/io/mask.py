@@ -1,5 +1,6 @@
 """A user's own mask, brought onto the grid of the CT."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy import ndimage
 from drrx.errors import CaseRefused
 from drrx.io.ct import read_volume_file
 from drrx.io.settings import ReadCtSettings
+from drrx.io.stream import ANY_COMPRESSION
 from drrx.volume import Volume
 
 MIN_INSIDE_SHARE = 0.5
@@ -37,7 +39,8 @@ def read_mask(path: Path | str, like: Volume, settings: ReadCtSettings | None = 
         The reasons of :mod:`drrx.io.ct`, or ``MASK_MISMATCH``: empty, or mostly outside the CT.
     """
     path = Path(path)
-    mask = read_volume_file(path, settings or ReadCtSettings()).volume
+    limits = replace(settings or ReadCtSettings(), max_compression=ANY_COMPRESSION)  # masks pack further than any CT
+    mask = read_volume_file(path, limits).volume
     inside = mask.values > 0
     index_from_index = np.linalg.inv(mask.world_from_index) @ like.world_from_index
     found = ndimage.affine_transform(

@@ -1,10 +1,8 @@
 """Bytes of a file that is proved whole: gzip checksum and exact length, under limits of size and expansion."""
 
-import errno
 import io
 import math
 import os
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,12 @@ from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
+from drrx.io.plain import make_corrupt, open_plain
+
+__all__ = [
+    "ANY_COMPRESSION", "CHUNK_BYTES", "InflateStream", "check_end", "check_expansion", "make_corrupt", "measure_file",
+    "open_plain", "open_stream", "read_array", "read_exactly", "skip_bytes",
+]  # fmt: skip
 
 CHUNK_BYTES = 1 << 24
 #: What lies between header and voxels (extensions of NIfTI, a foreign header) is shorter than this.
@@ -26,65 +30,8 @@ FREE_BYTES = 1 << 26
 DEFLATE_LIMIT = 1032
 #: For label maps and other files that are allowed to be packed as far as deflate goes.
 ANY_COMPRESSION = math.inf
-MAX_TEXT_BYTES = 1 << 28
 # Kept as float32: HU beyond 2**24 mean nothing, and eight bytes a voxel are memory that nobody needs.
 _WIDE = tuple(np.dtype(kind) for kind in ("i8", "u8", "f8"))
-
-
-def make_corrupt(path: Path, found: str, needed: str = "a whole file") -> CaseRefused:
-    """Return the refusal of a file that is cut, damaged or of a wrong length."""
-    return CaseRefused(
-        "CORRUPT_FILE", where=path.name, found=found, needed=needed,
-        hint="Copy or export the file again; compare its size or checksum with the original.",
-    )  # fmt: skip
-
-
-def _make_unreadable(path: Path, error: OSError) -> CaseRefused:
-    """Return the refusal of a file that the system does not give; its own text would name the whole path."""
-    if isinstance(error, FileNotFoundError):
-        return CaseRefused(
-            "FILE_MISSING", where=path.name, found="no such file or folder", needed="a file",
-            hint="Correct the path; in a cohort table it is relative to the folder of the table.",
-        )  # fmt: skip
-    return CaseRefused(
-        "FILE_UNREADABLE", where=path.name, found=error.strerror or "a read error", needed="a file that can be read",
-        hint="Give the user who runs drrx the right to read it, and check the disk.",
-    )  # fmt: skip
-
-
-@contextmanager
-def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """Open a plain file; never a pipe, which would wait for ever, nor a device.
-
-    Raises
-    ------
-    CaseRefused
-        ``FILE_MISSING``; ``FILE_UNREADABLE``: no right to read, read error, or no plain file.
-    """
-    try:
-        with open(_open_descriptor(path), "rb") as raw:
-            yield raw
-    except OSError as error:
-        if error.strerror:
-            raise _make_unreadable(path, error) from error
-        raise make_corrupt(path, str(error) or type(error).__name__) from error
-
-
-def _open_descriptor(path: Path) -> int:
-    # Looked at twice: opening some devices does something, and the file may change in between.
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if _is_plain(path.stat()) else -1
-    except ValueError as error:
-        raise FileNotFoundError(errno.ENOENT, "NUL in the name") from error
-    if descriptor >= 0 and _is_plain(os.fstat(descriptor)):
-        return descriptor
-    if descriptor >= 0:
-        os.close(descriptor)
-    raise OSError(errno.EINVAL, "a folder, pipe or device instead of a plain file")
-
-
-def _is_plain(status: os.stat_result) -> bool:
-    return stat.S_ISREG(status.st_mode)
 
 
 @contextmanager
@@ -209,7 +156,7 @@ def read_array(
     block = np.empty(min(step, values.size), dtype=dtype)
     for start in range(0, values.size, step):
         part = block[: min(step, values.size - start)]
-        _fill(stream, memoryview(part.view(np.uint8)), path, start * dtype.itemsize, values.size * dtype.itemsize)
+        _fill(stream, part.view(np.uint8).data, path, start * dtype.itemsize, values.size * dtype.itemsize)
         with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is counted as such
             values[start : start + len(part)] = part
     check_end(stream, path)  # type: ignore[arg-type]
@@ -223,24 +170,3 @@ def _fill(stream: Any, target: memoryview, path: Path, done: int, wanted: int) -
         if not count:
             raise make_corrupt(path, f"{done + place} bytes of data", f"{wanted} bytes, as its header says")
         place += count
-
-
-def read_text(path: Path) -> str:
-    """Read a whole table as UTF-8 text, with or without a byte-order mark.
-
-    Raises
-    ------
-    CaseRefused
-        Those of :func:`open_plain`; ``CORRUPT_FILE``: above 256 MB, not UTF-8, or with NUL bytes, as UTF-16 has.
-    """
-    with open_plain(path) as raw:
-        data = raw.read(MAX_TEXT_BYTES + 1)
-    if len(data) > MAX_TEXT_BYTES:
-        raise make_corrupt(path, f"more than {MAX_TEXT_BYTES} bytes", "a table")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise make_corrupt(path, "bytes that are not UTF-8", "UTF-8 text") from error
-    if "\0" in text:
-        raise make_corrupt(path, "NUL bytes (is it UTF-16?)", "UTF-8 text")
-    return text

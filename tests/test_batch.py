@@ -1,10 +1,15 @@
 """A stage over cases: done once, redone when something changed, and one bad case stops nothing."""
 
+import errno
+import os
+import re
+from dataclasses import replace
+
 import pytest
 
 from drrx.errors import CaseRefused, DrrxError
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, write_text
+from drrx.io.files import read_json, sha256_file, write_text
 from drrx.stages.batch import CaseJob, Stage, run_batch
 from drrx.stages.layout import CaseFolder
 
@@ -71,7 +76,10 @@ def test_a_refused_case_stops_neither_the_others_nor_the_next_stage(tmp_path):
 def test_a_poisonous_case_is_recorded_and_the_others_go_on(tmp_path):
     outcomes = run_batch(Copy().stage, make_jobs(tmp_path, ["poison", "a"]), "code")
     assert outcomes["c0"]["status"] == "failed"
-    assert "ZeroDivisionError: poison" in outcomes["c0"]["detail"]
+    assert outcomes["c0"]["code"] == "DEFECT"
+    assert re.fullmatch(
+        r"case c0: ZeroDivisionError at drrx/stages/batch.py:\d+ in _try_case\.", outcomes["c0"]["detail"]
+    )
     assert outcomes["c1"]["status"] == "done"
 
 
@@ -112,3 +120,111 @@ def test_records_hold_hashes_and_no_paths(tmp_path):
     record = read_json(tmp_path / "cases" / "c0" / "stages" / "read_ct.json")
     assert list(record["products"]) == ["read_ct.txt"]
     assert str(tmp_path) not in str(record)
+
+
+def test_a_case_that_was_killed_midway_with_other_settings_is_not_taken_for_done(tmp_path):
+    """Settings A finish, settings B are killed after the first file, settings A come back."""
+    copy = Copy()
+    run_batch(copy.stage, make_jobs(tmp_path, ["a"], size=1), "code")
+
+    def killed(job):
+        copy.run(job)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(replace(copy.stage, run=killed), make_jobs(tmp_path, ["a"], size=2), "code")
+    assert (tmp_path / "cases" / "c0" / "read_ct.txt").read_text() == "2\n"
+    outcome = run_batch(copy.stage, make_jobs(tmp_path, ["a"], size=1), "code")["c0"]
+    path = tmp_path / "cases" / "c0" / "read_ct.txt"
+    assert path.read_text() == "1\n"
+    assert outcome["products"] == {"read_ct.txt": sha256_file(path)}
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "gist"),
+    [
+        (errno.ENOSPC, "DISK_FULL", "no space left on the disk: cases/c0/x.png."),
+        (errno.EDQUOT, "DISK_FULL", "the quota of the disk is used up: cases/c0/x.png."),
+        (errno.EROFS, "CANNOT_WRITE", "a file system that may only be read: cases/c0/x.png."),
+        (errno.EACCES, "CANNOT_WRITE", "no right to open a file: cases/c0/x.png."),
+        (errno.EIO, "IO_ERROR", "the disk or its network does not answer rightly: cases/c0/x.png."),
+    ],
+)
+def test_trouble_with_files_is_told_by_code_and_is_no_refusal(tmp_path, number, code, gist):
+    def run(job):
+        raise OSError(number, os.strerror(number), str(job.folder.folder / "x.png"))
+
+    outcome = run_batch(replace(Copy().stage, run=run), make_jobs(tmp_path, ["a"]), "code")["c0"]
+    assert (outcome["status"], outcome["code"], outcome["detail"]) == ("failed", code, f"case c0: {gist}")
+    assert outcome["hint"]
+
+
+def test_neither_record_nor_log_repeats_what_an_exception_says_of_a_patient(tmp_path, caplog):
+    def run(job):
+        try:
+            raise ValueError("DOE^JANE")
+        except ValueError as error:
+            raise PermissionError(errno.EACCES, "DOE^JANE", "/data/DOE^JANE/1.dcm") from error
+
+    outcome = run_batch(replace(Copy().stage, run=run), make_jobs(tmp_path, ["a"]), "code")["c0"]
+    assert outcome["code"] == "CANNOT_READ"
+    assert "DOE" not in str(outcome) + caplog.text
+    assert "ValueError, its cause" in caplog.text
+    assert "tests/test_batch.py" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["a", "bad", "poison"])
+def test_a_source_that_changes_while_it_is_read_is_no_result(tmp_path, path):
+    copy = Copy()
+
+    def run(job):
+        copy.signature = "b"
+        return copy.run(job)
+
+    stage = replace(copy.stage, run=run)
+    outcome = run_batch(stage, make_jobs(tmp_path, [path]), "code")["c0"]
+    assert (outcome["status"], outcome["code"], outcome["products"]) == ("failed", "INPUT_CHANGED", {})
+    again = run_batch(stage, make_jobs(tmp_path, ["a"]), "code")["c0"]
+    assert again["status"] == "done"
+
+
+def test_a_source_that_cannot_be_asked_fails_that_case_alone(tmp_path):
+    def depends(job):
+        if job.row.path == "bad":
+            raise OSError(errno.EIO, "no", "x")
+        return ""
+
+    outcomes = run_batch(replace(Copy().stage, depends=depends), make_jobs(tmp_path, ["bad", "a"]), "code")
+    assert [outcome["status"] for outcome in outcomes.values()] == ["failed", "done"]
+    assert outcomes["c0"]["code"] == "IO_ERROR"
+
+
+def test_a_file_of_the_stage_above_that_was_damaged_is_lost_and_no_reason_to_refuse_the_case(tmp_path):
+    first, jobs = Copy(), make_jobs(tmp_path, ["a"])
+    run_batch(first.stage, jobs, "code")
+    (tmp_path / "cases" / "c0" / "read_ct.txt").write_text("torn")
+
+    def run(job):
+        raise DrrxError(where="read_ct.txt", found="torn", needed="a number", hint="none")
+
+    outcome = run_batch(Stage("segment_anatomy", run, upstream=("read_ct",)), jobs, "code")["c0"]
+    assert (outcome["status"], outcome["code"]) == ("failed", "INPUTS_LOST")
+    assert "case c0, read_ct.txt: found another file" in outcome["detail"]
+    assert outcome["hint"].endswith("delete it first and add --forcerun read_ct.")
+
+
+def test_a_file_that_was_cut_short_is_made_again(tmp_path):
+    copy = Copy()
+    run_batch(copy.stage, make_jobs(tmp_path, ["a"]), "code")
+    (tmp_path / "cases" / "c0" / "read_ct.txt").write_text("")
+    run_batch(copy.stage, make_jobs(tmp_path, ["a"]), "code")
+    assert copy.done == ["c0", "c0"]
+
+
+def test_a_case_that_cannot_even_be_recorded_ends_the_job(tmp_path, monkeypatch):
+    def write(path, data):
+        raise OSError(errno.ENOSPC, "full", str(path))
+
+    monkeypatch.setattr("drrx.stages.batch.write_json", write)
+    with pytest.raises(OSError, match="full"):
+        run_batch(Copy().stage, make_jobs(tmp_path, ["a"]), "code")

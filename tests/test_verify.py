@@ -149,7 +149,8 @@ def test_two_records_of_one_outcome_must_agree(results):
 
 
 def test_half_written_files_and_links_are_named(results):
-    (results / "cases/p1/.4711-ab12cd_3-ct.nii.gz").write_bytes(b"half")
+    half = "cases/p1/.drrx-tmp-0123abcd-4711-99-0a1b2c3d-ct.nii.gz"
+    (results / half).write_bytes(b"half")
     (results / "scratch/p1").mkdir(parents=True)
     (results / "scratch/p1/ct.nii.gz").write_bytes(b"copy")
     image = results / "dataset/images/p1_twin_pa.png"
@@ -157,7 +158,7 @@ def test_half_written_files_and_links_are_named(results):
     image.symlink_to(results.parent / "elsewhere.png")
     (results / "dataset/more").symlink_to(results.parent)
     assert found(results) == [
-        ("temporary", "cases/p1/.4711-ab12cd_3-ct.nii.gz"), ("changed", "dataset/images/p1_twin_pa.png"),
+        ("temporary", half), ("changed", "dataset/images/p1_twin_pa.png"),
         ("extra", "dataset/more"), ("temporary", "scratch/p1/ct.nii.gz"),
     ]  # fmt: skip
 

@@ -1,43 +1,79 @@
-"""Whole files or none: temporary name in the same folder, sync, rename."""
+"""Whole files or none: temporary name in the same folder, sync, rename, sync of the folder."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drrx.errors import DrrxError
+from drrx.io.fence import hold_owner
+from drrx.io.temporary import name_temporary
+
+_unfinished: set[Path] = set()
 
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffixes); rename it to ``path`` when the block ends well.
 
-    A reader sees the old file or the whole new one, never a part. On an error the temporary file is removed and
-    ``path`` stays as it was.
+    A reader sees the old file or the whole new one, never a part; after a loss of power too. On an error the temporary
+    file is removed and ``path`` stays as it was. What a killed process leaves is known by its name (``drrx.io.temporary``).
+
+    Raises
+    ------
+    OwnerLost
+        Another driver has taken over the folder from the one that started this process.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{os.getpid()}-", suffix=f"-{path.name}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / name_temporary(path.name)
+    _unfinished.add(temporary)
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        move_whole(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def move_whole(source: Path, target: Path) -> None:
+    """Rename a finished file on its own file system, for good; only as long as our driver owns the folder."""
+    with hold_owner():
+        source.replace(target)
+    sync_folder(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there; only as long as our driver owns the folder."""
+    with hold_owner():
+        path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write down the names in a folder. File systems that know no such thing are left alone."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(handle)
+
+
+def drop_unfinished() -> None:
+    """Remove the temporary files of this process, which is about to end in the middle of its work."""
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,6 @@
 """Compare every file of a run, or of a data set alone, with what its records say."""
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from drrx.dataset.manifest import MANIFEST
 from drrx.errors import DrrxError
 from drrx.io.checksums import NAME as SUMS
 from drrx.io.checksums import hash_files
+from drrx.io.fence import PREFIX as LOCK
+from drrx.io.temporary import is_temporary
 from drrx.provenance.expected import Expected, expect_data_set, expect_run
 
 Kind = Literal["missing", "changed", "extra", "temporary", "disagrees", "unreadable"]
@@ -20,8 +21,6 @@ Kind = Literal["missing", "changed", "extra", "temporary", "disagrees", "unreada
 UNRECORDED = ("logs", "benchmarks", "training", ".snakemake")
 #: Where a stage works on copies; it is removed when that is done.
 SCRATCH = "scratch"
-#: How `drrx.io.files.write_whole` calls a file that is not finished.
-_TEMPORARY = re.compile(r"\.\d+-[a-z0-9_]{8}-.+")
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def verify(folder: Path, threads: int | None = None) -> Verification:
     lying = dict(_list_files(folder))
     compared = [folder / name for name in expected.sums if name in lying and lying[name].is_plain]
     found = {path.relative_to(folder).as_posix(): sha256 for path, sha256 in hash_files(compared, threads).items()}
-    strangers = [name for name in lying if name not in expected.sums]
+    strangers = [name for name in lying if name not in expected.sums and not name.startswith(LOCK)]
     left = [name for name in strangers if _is_left_over(name, expected)]
     findings = [*_compare(expected, lying, found), *(_describe(name) for name in strangers if name not in set(left))]
     inodes = {lying[name].inode: lying[name].num_bytes for name in found}
@@ -145,7 +144,7 @@ def _is_left_over(name: str, expected: Expected) -> bool:
 
 
 def _is_temporary(name: str) -> bool:
-    return bool(_TEMPORARY.fullmatch(name.rpartition("/")[2])) or name.partition("/")[0] == SCRATCH
+    return is_temporary(name.rpartition("/")[2]) or name.partition("/")[0] == SCRATCH
 
 
 def _describe(name: str) -> Finding:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,10 @@ import drrx
 from drrx.environment import read_environment
 from drrx.errors import CaseRefused, DrrxError
 from drrx.io.cohort import CohortRow
-from drrx.io.files import read_json, sha256_file, write_json
+from drrx.io.faults import describe_fault, format_frames
+from drrx.io.fence import OwnerLost
+from drrx.io.files import read_json, remove, sha256_file, write_json
+from drrx.io.temporary import sweep
 from drrx.stages.layout import CaseFolder, is_intermediate
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class InputsLost(DrrxError):
     """An intermediate file is gone and could not be made again as it was: the case fails until that is mended."""
 
 
+_HINT_LOST = "Run again. If {name} of the case is still there, delete it first and add --forcerun {maker}."
 BringBack = Callable[[Stage, CaseJob], object]
 
 
@@ -89,7 +92,15 @@ def run_batch(
     For each case ``status`` (``done``, ``refused``, ``skipped`` after a refusal upstream, ``failed``), ``code``,
     ``detail``, ``hint``, ``fingerprint``, the ``products`` with their sha256, their ``bytes`` together, ``settings``
     and ``seed`` they were made with, and ``made_by``: version, code and environment. A failed case is a defect of drrx
-    or of the machine, not of the data; the next run tries it again.
+    or of the machine (``drrx.io.faults``), or its files changed while they were read (``INPUT_CHANGED``); the next run
+    tries it again.
+
+    Raises
+    ------
+    OwnerLost
+        Another driver has taken over the folder; nothing was written since.
+    OSError
+        Not even the record of the case could be written.
     """
     outcomes: dict[str, Any] = {}
     for number, job in enumerate(jobs, 1):
@@ -104,48 +115,112 @@ def run_batch(
 def _run_case(
     stage: Stage, job: CaseJob, code: str, keep_all: bool, bring_back: BringBack | None
 ) -> tuple[dict[str, Any], str]:
+    place = job.folder.stage_record(stage.name)
     upstream = {name: read_json(job.folder.stage_record(name)) for name in stage.upstream}
     stopped = next((record for record in upstream.values() if record["status"] != "done"), None)
     if stopped is not None:
         outcome = {**stopped, "status": "skipped", "products": {}}
-        write_json(job.folder.stage_record(stage.name), outcome)
+        write_json(place, outcome)
         return outcome, f"skipped, {stopped['code']} upstream"
     given = {name: record["products"] for name, record in upstream.items()}
-    said = [stage.name, code, job.row.case, job.settings, job.seed, given, stage.depends(job)]
+    signature, outcome = _sign(stage, job)
+    said = [stage.name, code, job.row.case, job.settings, job.seed, given, signature]
     fingerprint = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    old = _read_outcome(job.folder.stage_record(stage.name))
+    old = _read_outcome(place)
     if old and _is_good(old, fingerprint, job.folder, keep_all):
         return old, f"{old['status']} before"
-    outcome = {"fingerprint": fingerprint, "settings": dict(job.settings), "seed": job.seed} | _try_case(
-        stage, job, bring_back
-    )
+    if outcome is None:
+        sweep(job.folder.folder)
+        outcome = _try_case(stage, job, given, bring_back)
+        outcome = _check_unchanged(stage, job, signature, outcome)
+    outcome = {"fingerprint": fingerprint, "settings": dict(job.settings), "seed": job.seed} | outcome
     outcome["made_by"] = {"drrx": drrx.__version__, "code": code, "environment": read_environment()}
-    write_json(job.folder.stage_record(stage.name), outcome)
+    write_json(place, outcome)
     return outcome, " ".join(filter(None, (outcome["status"], outcome["code"], outcome["detail"])))
 
 
-def _try_case(stage: Stage, job: CaseJob, bring_back: BringBack | None) -> dict[str, Any]:
+def _sign(stage: Stage, job: CaseJob) -> tuple[str, dict[str, Any] | None]:
+    """Return what else the case depends on, and the outcome of a case for which that cannot be told."""
+    try:
+        return stage.depends(job), None
+    except OSError as error:
+        return "", _fail(error, job)
+
+
+def _check_unchanged(stage: Stage, job: CaseJob, before: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """Return the outcome; a failed one when the source was written while it was read: nobody knows what was read."""
+    if outcome["code"] in ("DISK_FULL", "OUT_OF_MEMORY") or _sign(stage, job)[0] == before:
+        return outcome
+    detail = f"case {job.row.case}: its files were changed while they were read."
+    return outcome | {
+        "status": "failed", "code": "INPUT_CHANGED", "detail": detail, "products": {}, "bytes": 0,
+        "hint": "Run again when whatever writes them has finished.",
+    }  # fmt: skip
+
+
+def _try_case(
+    stage: Stage, job: CaseJob, given: Mapping[str, Mapping[str, str]], bring_back: BringBack | None
+) -> dict[str, Any]:
     """Run the stage and return status, code, detail, hint and products."""
     outcome: dict[str, Any] = {"status": "done", "code": "", "detail": "", "hint": "", "products": {}, "bytes": 0}
     try:
         if bring_back:
             bring_back(stage, job)
+        # From here on the files are no longer those of the old record: killed midway, the case must not pass for done.
+        remove(job.folder.stage_record(stage.name))
         products = sorted(stage.run(job))
         root = job.folder.folder
         outcome["products"] = {path.relative_to(root).as_posix(): sha256_file(path) for path in products}
         outcome["bytes"] = sum(path.stat().st_size for path in products)
+        return outcome
+    except OwnerLost:  # nothing may be written any more, no record either
+        raise
+    except CaseRefused as error:
+        return outcome | _tell("refused", error.code, error)
+    except InputsLost as error:
+        return outcome | _tell("failed", "INPUTS_LOST", error)
     except DrrxError as error:
-        status, name = ("failed", "INPUTS_LOST") if isinstance(error, InputsLost) else ("refused", "ERROR")
-        name = error.code if isinstance(error, CaseRefused) else name
-        detail = f"{error.where}: found {error.found}; needed {error.needed}."
-        outcome |= {"status": status, "code": name, "detail": detail, "hint": error.hint}
+        lost = _find_damaged(job, given)
+        return outcome | (_tell("failed", "INPUTS_LOST", lost) if lost else _tell("refused", "ERROR", error))
     except Exception as error:  # one poisonous case must not take the others down
-        log.error("%s", traceback.format_exc())
-        name, hint = "DEFECT", "Report it with the stage's log."
-        if isinstance(error, MemoryError):
-            name, hint = "OUT_OF_MEMORY", "Run again with fewer jobs at a time, or on a machine with more memory."
-        outcome |= {"status": "failed", "code": name, "detail": f"{type(error).__name__}: {error}", "hint": hint}
-    return outcome
+        return outcome | _fail(error, job)
+
+
+def _tell(status: str, code: str, error: DrrxError) -> dict[str, Any]:
+    detail = f"{error.where}: found {error.found}; needed {error.needed}."
+    return {"status": status, "code": code, "detail": detail, "hint": error.hint}
+
+
+def _fail(error: Exception, job: CaseJob) -> dict[str, Any]:
+    """Return the outcome of a case that failed for no fault of its data; what the exception says may hold data."""
+    log.error("%s", format_frames(error))
+    fault = describe_fault(error, job.folder.results)
+    detail = f"case {job.row.case}: {fault.found}."
+    return {"status": "failed", "code": fault.code, "detail": detail, "hint": fault.hint, "products": {}, "bytes": 0}
+
+
+def _find_damaged(job: CaseJob, given: Mapping[str, Mapping[str, str]]) -> InputsLost | None:
+    """Look for a file of a stage above that is not what its record says; an intermediate one is removed.
+
+    So a file that a stage could not read is no fault of the case, and the next try makes it again (``bring_back``).
+    """
+    for maker, products in given.items():
+        for name, sha256 in products.items():
+            path = job.folder.folder / name
+            if is_intermediate(name) and not path.exists():
+                continue
+            try:
+                if sha256_file(path) == sha256:
+                    continue
+            except OSError as error:
+                log.error("%s", format_frames(error))
+            if is_intermediate(name):
+                remove(path)
+            return InputsLost(
+                where=f"case {job.row.case}, {name}", found="another file than the one on record, or none",
+                needed=f"the file that {maker} wrote", hint=_HINT_LOST.format(name=name, maker=maker),
+            )  # fmt: skip
+    return None
 
 
 def _read_outcome(path: Path) -> dict[str, Any] | None:
@@ -157,4 +232,8 @@ def _is_good(old: Mapping[str, Any], fingerprint: str, folder: CaseFolder, keep_
     if old["status"] == "failed" or old["fingerprint"] != fingerprint:
         return False
     needed = (name for name in old["products"] if keep_all or not is_intermediate(name))
-    return all((folder.folder / name).is_file() for name in needed)
+    if not all((folder.folder / name).is_file() for name in needed):
+        return False
+    # Where all are there, a file that was cut short shows in their size; `drrx verify` compares every byte.
+    sizes = [path.stat().st_size for path in (folder.folder / name for name in old["products"]) if path.is_file()]
+    return len(sizes) < len(old["products"]) or sum(sizes) == old["bytes"]

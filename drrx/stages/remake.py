@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from drrx.errors import DrrxError
-from drrx.io.files import read_json, sha256_file
+from drrx.io.files import move_whole, read_json, remove, sha256_file
+from drrx.io.temporary import name_temporary, sweep
 from drrx.stages.batch import CaseJob, InputsLost, Stage
 from drrx.stages.layout import CaseFolder, is_intermediate
 from drrx.stages.registry import load_stage
@@ -29,7 +30,7 @@ def drop_intermediates(folder: CaseFolder) -> int:
     dropped = [path for path in files if is_intermediate(path.relative_to(folder.folder).as_posix())]
     freed = sum(path.stat().st_size for path in dropped)
     for path in dropped:
-        path.unlink()
+        remove(path)
     return freed
 
 
@@ -50,15 +51,16 @@ def bring_back(stage: Stage, job: CaseJob) -> list[Path]:
     """
     if not any(_find_lost(stage, job).values()):
         return []
-    scratch = CaseFolder(job.folder.results / "scratch" / f"{job.row.case}-{stage.name}", job.row.case)
-    shutil.rmtree(scratch.results, ignore_errors=True)  # of a run that was killed
+    place = job.folder.results / "scratch"
+    sweep(place, deep=False)  # of jobs that were killed
+    scratch = CaseFolder(place / name_temporary(f"{job.row.case}-{stage.name}"), job.row.case)
     try:
         # Names with a dot belong to a file that another job is writing.
         hidden = shutil.ignore_patterns(".*")
         shutil.copytree(job.folder.folder, scratch.folder, copy_function=_link, ignore=hidden)
         names = _remake(stage, replace(job, folder=scratch))
         for name in names:
-            (scratch.folder / name).replace(job.folder.folder / name)
+            move_whole(scratch.folder / name, job.folder.folder / name)
     finally:
         shutil.rmtree(scratch.results, ignore_errors=True)
         with contextlib.suppress(OSError):  # another job's scratch is in it

@@ -69,7 +69,10 @@ def read_metaimage(path: Path, settings: ReadCtSettings) -> Reading:
     place = _find_voxels(path, header)
     values = read_voxels(place, np.dtype(order + kind), tuple(sizes[::-1]), settings.max_compression)
     flags = [] if _is_orientation_true(fields.get("AnatomicalOrientation", ""), affine) else ["ORIENTATION_CONFLICT"]
-    return Reading(Volume(values, affine), flags=flags, source={"format": "metaimage"})
+    return Reading(
+        Volume(values, affine), flags=flags, source={"format": "metaimage"},
+        data_file=None if place.path == path else place.path,
+    )  # fmt: skip
 
 
 def _read_header(path: Path) -> TextHeader:

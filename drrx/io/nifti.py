@@ -15,7 +15,7 @@ from drrx.io.stream import ANY_COMPRESSION, check_expansion, measure_file, open_
 from drrx.volume import Volume
 
 DTYPES = (np.dtype(np.int16), np.dtype(np.uint8), np.dtype(np.float32))
-TYPE_CODES = (4, 2, 16)  # of NIfTI
+TYPE_CODES = ((4, 16), (2, 8), (16, 32))  # NIfTI's datatype and bitpix of these
 HEADER_BYTES = 348
 DATA_OFFSET = 352
 # Off-diagonal share of an axis that still counts as aligned: float32 in the file, 1e-3 of a voxel over 500 voxels.
@@ -136,7 +136,7 @@ def read_volume(path: Path) -> Volume:
 def _read_own_header(block: bytes, path: Path) -> Any:
     header: Any = nib.Nifti1Header(block, "<", check=False)
     numbers = [int(header[name]) for name in ("sizeof_hdr", "datatype", "bitpix")]
-    kinds = [[HEADER_BYTES, code, 8 * dtype.itemsize] for dtype, code in zip(DTYPES, TYPE_CODES, strict=True)]
+    kinds = [[HEADER_BYTES, *kind] for kind in TYPE_CODES]
     if numbers not in kinds:
         raise _not_canonical(
             path, "another header than drrx writes (header size, datatype, bitpix: {}, {}, {})".format(*numbers)

@@ -70,10 +70,9 @@ def read_nrrd(path: Path, settings: ReadCtSettings) -> Reading:
     affine, factors = _make_affine(path, fields, len(sizes))
     dtype = np.dtype((">" if endian == "big" else "<") + kind)
     place = _find_voxels(path, header)
-    reading = Reading(
-        Volume(read_voxels(place, dtype, tuple(sizes[2::-1]), settings.max_compression), affine),
-        source={"format": "nrrd"},
-    )
+    values = read_voxels(place, dtype, tuple(sizes[2::-1]), settings.max_compression)
+    beside = None if place.path == path else place.path
+    reading = Reading(Volume(values, affine), source={"format": "nrrd"}, data_file=beside)
     if set(factors) != {1.0}:
         told = ", ".join(f"{factor:g}" for factor in factors)
         reading.correct("UNITS_CONVERTED", f"spacing and place to mm, x, y, z times {told}")

@@ -13,6 +13,8 @@ from typing import IO
 
 from drrx.errors import CaseRefused
 
+#: No room on the disk, too many open files: that is no fault of the file that is read.
+NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 MAX_TEXT_BYTES = 1 << 28
 
 
@@ -50,6 +52,8 @@ def open_plain(path: Path) -> Iterator[IO[bytes]]:
         with open(_open_descriptor(path), "rb") as raw:
             yield raw
     except OSError as error:
+        if error.errno in NOT_OF_THE_FILE:
+            raise
         if error.strerror:
             raise _make_unreadable(path, error) from error
         raise make_corrupt(path, str(error) or type(error).__name__) from error

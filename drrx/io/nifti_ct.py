@@ -20,6 +20,8 @@ SAME_TRANSFORM_MM = 0.5
 #: As for DICOM: a step of more than 10 HU is no CT, and a slope of 1e30 is a broken header.
 MAX_SLOPE = 10.0
 MAX_INTERCEPT = 1e5
+#: Codes of real numbers up to 64 bits, then of bits, colours and complex numbers; floats of 128 bits differ by machine.
+NUMBER_TYPES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280, 1, 32, 128, 1792, 2304)
 #: Length units of xyzt_units in mm; code 0 (unknown) and others count as mm, as in every reader.
 UNITS_MM = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
 
@@ -78,15 +80,12 @@ def _check_fields(path: Path, header: Any) -> None:
     dim, pixdim = header["dim"], header["pixdim"].astype(np.float64)
     if not 1 <= int(dim[0]) <= 7 or (dim[1 : 1 + int(dim[0])] < 1).any():
         raise make_header_error(path, f"dim {dim.tolist()}", "1 to 7 sizes above zero")
-    try:
-        dtype = header.get_data_dtype()
-    except nib.spatialimages.HeaderDataError as error:
-        raise make_header_error(path, f"datatype {int(header['datatype'])}", "a number type of NIfTI") from error
+    if int(header["datatype"]) not in NUMBER_TYPES:
+        raise make_header_error(path, f"datatype {int(header['datatype'])}", "a number type of NIfTI, up to 64 bits")
+    dtype = header.get_data_dtype()
     check_number_type(path.name, dtype)
     if int(header["bitpix"]) not in (0, 8 * dtype.itemsize):
         raise make_header_error(path, f"{int(header['bitpix'])} bits for {dtype}", f"{8 * dtype.itemsize} bits")
-    if dtype.itemsize > 8:  # 128-bit floats are another type on every machine
-        raise make_header_error(path, f"numbers of {8 * dtype.itemsize} bits", "up to 64 bits")
     if not (np.isfinite(pixdim[1:4]).all() and (pixdim[1:4] > 0).all()):
         raise make_header_error(path, f"pixdim {pixdim[1:4].tolist()}", "a spacing above zero")
 
@@ -113,11 +112,12 @@ def _read_qform(path: Path, header: Any) -> NDArray[np.float64]:
         header["pixdim"][0] = 1
     try:
         with np.errstate(all="ignore"):
-            return np.array(header.get_qform(), dtype=np.float64)
-    except (nib.spatialimages.HeaderDataError, ValueError) as error:
-        raise make_header_error(
-            path, "a qform whose numbers are no rotation", "qfac 1 or -1, a unit quaternion"
-        ) from error
+            qform = np.array(header.get_qform(), dtype=np.float64)
+    except (nib.spatialimages.HeaderDataError, ValueError):
+        qform = np.full((4, 4), np.nan)
+    if not np.isfinite(qform).all():
+        raise make_header_error(path, "a qform whose numbers are no rotation", "qfac 1 or -1, a unit quaternion")
+    return qform
 
 
 def _check_same(path: Path, sform: NDArray[Any], qform: NDArray[Any], shape: tuple[int, ...]) -> None:

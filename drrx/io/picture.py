@@ -28,6 +28,8 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
     with open_plain(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            Image.open(stream, formats=FORMATS).verify()  # checksums and the end of a PNG, which loading looks past
+            stream.seek(0)
             image = Image.open(stream, formats=FORMATS)
             size, num_frames = image.size, int(getattr(image, "n_frames", 1))
             if size[0] * size[1] <= MAX_NUM_PIXELS and num_frames == 1:

@@ -49,7 +49,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        "<results>/dataset/manifest.json",
+        data_set,
 
 
 include: "workflow/rules/anatomy.smk"
@@ -61,6 +61,7 @@ include: "workflow/rules/training.smk"
 
 
 onstart:
+    take_results()
     write_shards(SHARD_TABLE, SHARD_OF_CASE)
     start_watch()
 
@@ -68,6 +69,7 @@ onstart:
 onsuccess:
     print(tell_cost("finished"))
     print(tell_outcome())
+    give_back_results()
 
 
 onerror:
@@ -75,3 +77,4 @@ onerror:
     print(
         f"drrx: not finished. Run it again to go on; logs of the jobs in {RESULTS}/logs"
     )
+    give_back_results()

@@ -10,7 +10,12 @@ from types import ModuleType
 
 import drrx
 import drrx.cli
-from drrx.errors import CaseRefused, DrrxError
+from drrx.errors import DrrxError
+from drrx.io.caches import place_caches
+from drrx.io.ending import Terminated, end_on_sigterm
+from drrx.io.faults import describe_fault, format_frames
+
+log = logging.getLogger(__name__)
 
 _WORKFLOW_ORDER = (
     "run", "make_phantom", "read_ct", "segment_anatomy", "sample_nodules", "insert_nodules", "project_ct",
@@ -50,18 +55,43 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; return 0, or 1 after an error that the user can mend (2 is a wrong option)."""
+    """Run one subcommand.
+
+    Returns
+    -------
+    0; 1 after an error that the user can mend; 2 for a wrong option; 70 after a defect of drrx; 130 after Ctrl-C; 143
+    after SIGTERM.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    place_caches()
     args = make_parser().parse_args(argv)
     try:
-        return int(args.run(args) or 0)
+        with end_on_sigterm():
+            return int(args.run(args) or 0)
     except DrrxError as error:
-        code = f" [{error.code}]" if isinstance(error, CaseRefused) else ""
-        print(f"drrx {args.command}: error{code}: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"drrx {args.command}: error: {error}. Check path, permissions and free disk space.", file=sys.stderr)
-        return 1
+        code = getattr(error, "code", "")
+        return _tell(args, f"error [{code}]: {error}" if code else f"error: {error}", 1)
+    except KeyboardInterrupt:
+        return _tell(args, "stopped", 130)
+    except Terminated:
+        return _tell(args, "stopped by SIGTERM; nothing half written is left", 143)
+    except Exception as error:
+        log.error("%s", format_frames(error))
+        fault = describe_fault(error, getattr(args, "results", None))
+        named = _name_given(error, argv)
+        hint = fault.hint if fault.code != "DEFECT" else "Report it to the makers of drrx with the lines above."
+        return _tell(args, f"error [{fault.code}]: {fault.found}{named}. {hint}", 70 if fault.code == "DEFECT" else 1)
+
+
+def _tell(args: argparse.Namespace, text: str, status: int) -> int:
+    print(f"drrx {args.command}: {text}", file=sys.stderr)
+    return status
+
+
+def _name_given(error: Exception, argv: Sequence[str] | None) -> str:
+    """Return the file that an error is about if the user named it on the command line; no other is."""
+    name = str(error.filename) if isinstance(error, OSError) and error.filename else ""
+    return f": {name}" if name in (sys.argv[1:] if argv is None else argv) else ""
 
 
 if __name__ == "__main__":

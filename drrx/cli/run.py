@@ -1,22 +1,28 @@
 """Run the whole way from the cohort table to the data set, through Snakemake.
 
-Adds the workflow's Snakefile and profile, prints the command and becomes it: it does what plain snakemake would do, and
-the exit status is Snakemake's. Every other option is Snakemake's own (snakemake --help lists them), after -- too. On
-one machine the limits --resources mem_mb and gpu are those of the machine, unless you give them. Reads config.yaml of
-the working folder when there is one, else the one that came with drrx; writes to the folder 'results' there.
+Adds the workflow's Snakefile and profile, prints the command and runs it: it does what plain snakemake would do. Every
+other option is Snakemake's own (snakemake --help lists them), after -- too. On one machine the limits --resources
+mem_mb and gpu are those of the machine, unless you give them. Reads config.yaml of the working folder when there is
+one, else the one that came with drrx; writes to the folder 'results' there.
 
   drrx run                                            the example: two phantoms, no data needed
   drrx run --dry-run                                  what would be done
   drrx run --cores 8 --config cohort=my.tsv results=out
   drrx run --until compose_drr                        only the stages up to the DRRs
   drrx run --profile slurm                            a SLURM cluster; docs/cluster.md tells account and partitions
+
+One run at a time owns a folder of results, from wherever it was started; a second one is refused. Ctrl-C, SIGTERM and
+kill -9 lose nothing: the same command goes on. Exit status: 0, 8 when the data set is made but cases were refused (0
+with --allow-refused), 143 after SIGTERM, else Snakemake's.
 """
 
 import argparse
 import importlib.util
+import json
 import os
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +32,22 @@ import drrx
 from drrx.errors import DrrxError
 from drrx.io.strict_yaml import check_config_options
 
+#: Exit status of a run that made the data set without the cases that were refused.
+SOME_REFUSED = 8
 SUMMARY = "run the whole way, from the cohort table to the data set (through Snakemake)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--profile`` and the rest, which is Snakemake's."""
+    """Add drrx's own options, and the rest, which is Snakemake's."""
     parser.add_argument(
         "--profile", metavar="NAME", default="default",
         help="default (this machine, all cores), slurm (a cluster), or the folder of a profile of your own "
         "(default: default)",
+    )  # fmt: skip
+    parser.add_argument("--allow-refused", action="store_true", help="exit with 0 although cases were refused, not 8")
+    parser.add_argument(
+        "--break-lock", action="store_true",
+        help="take the folder of results from a run that seems alive and is not; it could write nothing more",
     )  # fmt: skip
     take_known = parser.parse_known_args
 
@@ -88,7 +101,8 @@ def make_command(profile: str, options: list[str]) -> list[str]:
     given = any(option.split("=")[0] in ("--resources", "--res") for option in options)
     limits = find_limits() if executor in (None, "local") and not given else []
     # The profile's folder ends the list of limits: without it a target among the options would be taken for one.
-    places = ["--snakefile", str(workflow / "Snakefile"), *limits, "--workflow-profile", str(folder)]
+    # Our own lock is on the results (drrx/io/owner.py). Snakemake's is on the working folder, and stays after a crash.
+    places = ["--snakefile", str(workflow / "Snakefile"), "--nolock", *limits, "--workflow-profile", str(folder)]
     return [sys.executable, "-m", "snakemake", *places, *options]
 
 
@@ -111,9 +125,29 @@ def find_limits() -> list[str]:
     return ["--resources", f"mem_mb={memory_mb}", *([f"gpu={gpus}"] if gpus else [])]
 
 
-def run(args: argparse.Namespace) -> None:
-    """Become Snakemake in the working folder, so that Ctrl-C and the exit status are its own."""
+def run(args: argparse.Namespace) -> int:
+    """Run Snakemake in the working folder; return its exit status, or 8 when all is done but cases were refused."""
+    from drrx.io.child import run_child
+
     check_config_options(args.snakemake)
     command = make_command(args.profile, args.snakemake)
     print(f"drrx run: {shlex.join(command)}", file=sys.stderr, flush=True)
-    os.execv(command[0], command)
+    ended = run_child(command, {"DRRX_BREAK_LOCK": "yes" if args.break_lock else ""})
+    refused = count_refused(ended.told) if ended.status == 0 else {}
+    if not refused:
+        return ended.status
+    status = 0 if args.allow_refused else SOME_REFUSED
+    told = ", ".join(f"{code} {number}" for code, number in sorted(refused.items()))
+    said = "" if args.allow_refused else f"; exit status {status} (--allow-refused: 0)"
+    print(f"drrx run: {sum(refused.values())} cases refused: {told}{said}", file=sys.stderr)
+    return status
+
+
+def count_refused(told: bytes) -> dict[str, int]:
+    """Return how many cases were refused by code; ``told`` is the folder of a whole run, or nothing (``data_set``)."""
+    from drrx.io.files import read_json
+
+    if not told:
+        return {}
+    summary = Path(json.loads(told.splitlines()[0])["results"], "summary.json")
+    return dict(Counter(str(case["code"]) for case in read_json(summary).get("refused", [])))

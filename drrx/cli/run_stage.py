@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the stage on each case, then write the shard's record; 1 when a case failed for no fault of its data."""
     from drrx.config import stage_fingerprint
     from drrx.io.cohort import read_cohort
-    from drrx.io.files import write_json
+    from drrx.io.files import remove, write_json
+    from drrx.io.temporary import sweep
     from drrx.stages.batch import CaseJob, run_batch
     from drrx.stages.layout import CaseFolder
     from drrx.stages.registry import load_stage
@@ -48,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
 
     rows = _pick_rows(read_cohort(args.cohort, args.cases), args.cases, args.cohort)
     settings = _read_settings(args.settings)
+    sweep(args.output.parent)
+    # Killed midway, the shard must not pass for done.
+    remove(args.output)
     if args.stage == "collect_dataset":
         from drrx.stages.collect_dataset import collect
 

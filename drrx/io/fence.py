@@ -1,7 +1,4 @@
-"""What a job asks before it gives a file its final name: does the driver that started it still own the folder?
-
-``drrx/io/owner.py`` tells how a driver becomes the owner.
-"""
+"""A job gives files their final names only while the driver that started it owns the folder (``drrx/io/owner.py``)."""
 
 import contextlib
 import errno
@@ -79,5 +76,5 @@ def read_lock(path: Path) -> dict[str, Any]:
 def _lost(path: Path) -> OwnerLost:
     return OwnerLost(
         where=f"the folder {path.parent.name}", found="another owner, or none: the run that started this job is over",
-        needed="jobs of the run that owns the folder", hint="It wrote nothing more. Start the run again if none goes on.",
+        needed="jobs of the run that owns the folder", hint="Start the run again if none goes on.",
     )  # fmt: skip

@@ -22,7 +22,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffixes); rename it to ``path`` when the block ends well.
 
     A reader sees the old file or the whole new one, never a part; after a loss of power too. On an error the temporary
-    file is removed and ``path`` stays as it was. What a killed process leaves is known by its name (``drrx.io.temporary``).
+    file is removed and ``path`` stays as it was. ``drrx.io.temporary`` knows what a killed process left.
 
     Raises
     ------

@@ -2,9 +2,9 @@
 
 The owner is the file ``.drrx-owner-N`` with the highest ``N``. To take over from number ``N`` is to make number
 ``N + 1`` by a hard link, which of all drivers exactly one can do, on network file systems too; the winner removes the
-lower ones. A driver tells its jobs token and lock (``DRRX_OWNER``); a job gives no file its final name, and removes none,
-when that lock is no longer the owner (``drrx/io/fence.py``). So what a killed driver left running cannot touch what the
-next one makes.
+lower ones. A driver tells its jobs token and lock (``DRRX_OWNER``); a job gives no file its final name, and removes
+none, when that lock is no longer the owner (``drrx/io/fence.py``). So what a killed driver left running cannot touch
+what the next one makes.
 """
 
 import contextlib

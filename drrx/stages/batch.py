@@ -123,17 +123,18 @@ def _run_case(
         write_json(place, outcome)
         return outcome, f"skipped, {stopped['code']} upstream"
     given = {name: record["products"] for name, record in upstream.items()}
-    signature, outcome = _sign(stage, job)
+    signature, unknown = _sign(stage, job)
     said = [stage.name, code, job.row.case, job.settings, job.seed, given, signature]
     fingerprint = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     old = _read_outcome(place)
     if old and _is_good(old, fingerprint, job.folder, keep_all):
         return old, f"{old['status']} before"
-    if outcome is None:
+    if unknown is None:
         sweep(job.folder.folder)
-        outcome = _try_case(stage, job, given, bring_back)
-        outcome = _check_unchanged(stage, job, signature, outcome)
-    outcome = {"fingerprint": fingerprint, "settings": dict(job.settings), "seed": job.seed} | outcome
+        tried = _check_unchanged(stage, job, signature, _try_case(stage, job, given, bring_back))
+    else:
+        tried = unknown
+    outcome = {"fingerprint": fingerprint, "settings": dict(job.settings), "seed": job.seed} | tried
     outcome["made_by"] = {"drrx": drrx.__version__, "code": code, "environment": read_environment()}
     write_json(place, outcome)
     return outcome, " ".join(filter(None, (outcome["status"], outcome["code"], outcome["detail"])))

@@ -1,5 +1,8 @@
 # What the rules share: the checked config, the cohort's rows by shard, the command line of a job.
 
+import atexit
+import json
+import os
 import shlex
 import sys
 import threading
@@ -20,9 +23,12 @@ from drrx.config import (
 from drrx.costs import format_summary, summarise_run, write_summary
 from drrx.diffusion.registry import check_known
 from drrx.errors import DrrxError
+from drrx.io.child import tell_parent
 from drrx.io.cohort import read_cohort
+from drrx.io.faults import describe_fault
 from drrx.io.files import read_json
 from drrx.io.library_index import sign_library
+from drrx.io.owner import take
 from drrx.progress import Progress
 from drrx.resources import estimate_job
 from drrx.shards import (
@@ -43,7 +49,8 @@ try:
         COHORT = Path(workflow.basedir, "cohort.tsv")
     ROWS = read_cohort(COHORT)
     SHARD_TABLE = Path(RESULTS, "shards.tsv")
-    SHARD_OF_CASE = plan_shards(ROWS, read_shards(SHARD_TABLE), CONFIG.shard_size)
+    OLD_SHARDS = read_shards(SHARD_TABLE)
+    SHARD_OF_CASE = plan_shards(ROWS, OLD_SHARDS, CONFIG.shard_size)
 except DrrxError as error:
     raise WorkflowError(str(error))
 
@@ -53,6 +60,50 @@ TRAIN = CONFIG.train
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 PYTHON = "python" if CONTAINED else sys.executable
 LQ_MODELS = ("munit_lq", "ddpm_lq")
+OWNER = None
+
+
+def data_set(wildcards):
+    """What the whole way makes. Snakemake asks for it when it begins to plan.
+
+    In a run that will do something this is the moment to take the folder, so that a second run is told at once.
+    """
+    runs = workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun
+    if runs:
+        take_results()
+    if runs and not (workflow.dag_settings.until or workflow.dag_settings.omit_from):
+        tell_parent(
+            json.dumps({"results": str(Path(RESULTS).absolute())}).encode() + b"\n"
+        )
+    return f"{RESULTS}/dataset/manifest.json"
+
+
+def take_results():
+    """Become the one run that writes into the folder of results; the jobs are told (drrx/io/owner.py)."""
+    global OWNER
+    if OWNER is not None:
+        return
+    folder = Path(RESULTS).absolute()
+    try:
+        OWNER = take(folder, by_force=os.environ.get("DRRX_BREAK_LOCK") == "yes")
+    except DrrxError as error:
+        raise WorkflowError(f"drrx: error [{error.code}]: {error}")
+    except OSError as error:
+        fault = describe_fault(error, folder)
+        raise WorkflowError(f"drrx: error [{fault.code}]: {fault.found}. {fault.hint}")
+    atexit.register(OWNER.give_back)
+    OWNER.export()
+    OWNER.start_beating()
+    if read_shards(SHARD_TABLE) != OLD_SHARDS:
+        raise WorkflowError(
+            "drrx: another run put cases into shards while this one was planned. Run it again."
+        )
+
+
+def give_back_results():
+    """Let the next run have the folder."""
+    if OWNER is not None:
+        OWNER.give_back()
 
 
 def run_stage(wildcards, threads):
@@ -183,7 +234,12 @@ class Watch(threading.Thread):
         return [step for step, job in self.jobs.items() if workflow.dag.finished(job)]
 
     def tell(self, state="running"):
-        line = self.progress.tell(self.finished(), time.time(), state)
+        try:
+            line = self.progress.tell(self.finished(), time.time(), state)
+        except (
+            OSError
+        ) as error:  # a full disk ends the jobs that meet it, not what tells of them
+            line = describe_fault(error, Path(RESULTS)).found
         print(f"drrx: {line}", file=sys.stderr, flush=True)
 
     def run(self):

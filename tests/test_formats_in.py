@@ -80,7 +80,7 @@ NIFTI_FAULTS = {
     "sizes beyond the file": ([(42, "3h", 900, 900, 900)], "CORRUPT_FILE"),
     "other type, same length": ([(70, "h", 512)], None),
     "unknown type": ([(70, "h", 999)], "BAD_HEADER"),
-    "no type": ([(70, "h", 0)], "NOT_3D"),
+    "no type": ([(70, "h", 0)], "BAD_HEADER"),
     "one bit": ([(70, "2h", 1, 1)], "NOT_3D"),
     "complex": ([(70, "2h", 32, 64)], "NOT_3D"),
     "long double": ([(70, "2h", 1536, 128)], "BAD_HEADER"),

@@ -1,8 +1,11 @@
 """DICOM CT series written by pydicom for tests."""
 
+import zlib
+
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -42,3 +45,54 @@ def write_slices(folder, slices, names=None):
         data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
         data.save_as(folder / (names[index] if names else f"{index:03d}.dcm"), enforce_file_format=True)
     return folder
+
+
+def write_enhanced(path, slices, **tags):
+    """Write the slices as frames of one enhanced CT with functional groups (PS3.3 C.7.6.16) and return its path."""
+    data = Dataset()
+    for tag in ("Modality", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns",
+                "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+                "PixelRepresentation"):  # fmt: skip
+        setattr(data, tag, slices[0][tag].value)
+    data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2.1", slices[0].SOPInstanceUID
+    data.ImageType, data.NumberOfFrames = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], len(slices)
+    data.PixelData = b"".join(part.PixelData for part in slices)
+
+    def group(**values):
+        item = Dataset()
+        for tag, value in values.items():
+            setattr(item, tag, value)
+        return [item]
+
+    shared = Dataset()
+    shared.PixelMeasuresSequence = group(PixelSpacing=slices[0].PixelSpacing)
+    shared.PlaneOrientationSequence = group(ImageOrientationPatient=slices[0].ImageOrientationPatient)
+    shared.CTReconstructionSequence = group(ConvolutionKernel=slices[0].ConvolutionKernel)
+    data.SharedFunctionalGroupsSequence, data.PerFrameFunctionalGroupsSequence = [shared], []
+    for part in slices:
+        frame = Dataset()
+        frame.PlanePositionSequence = group(ImagePositionPatient=part.ImagePositionPatient)
+        frame.PixelValueTransformationSequence = group(
+            RescaleSlope=part.RescaleSlope, RescaleIntercept=part.RescaleIntercept, RescaleType="HU"
+        )
+        frame.FrameContentSequence = group(FrameAcquisitionNumber=part.AcquisitionNumber)
+        data.PerFrameFunctionalGroupsSequence.append(frame)
+    for tag, value in tags.items():
+        setattr(data, tag, value)
+    write_slices(path.parent, [data], [path.name])
+    return path
+
+
+def make_deflated_bomb(folder, data, num_bytes):
+    """Write a small deflated DICOM file that inflates to zeros without end, and return its path."""
+    path = write_slices(folder, [data], ["bomb.dcm"]) / "bomb.dcm"
+    whole = pydicom.dcmread(path)
+    whole.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    whole.save_as(path)
+    raw = path.read_bytes()
+    start = 132 + 12 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = engine.compress(zlib.decompressobj(-15).decompress(raw[start:]))
+    body += b"".join(engine.compress(bytes(1 << 20)) for _ in range(num_bytes >> 20))
+    path.write_bytes(raw[:start] + body + engine.flush())
+    return path

@@ -1,6 +1,8 @@
 """Anatomy against a thorax of ellipsoids, whose truth is known, and laws of the shapes it is made of."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,7 +178,7 @@ def test_own_mask_wins_to_the_voxel(thorax):
 def test_cut_lungs_are_flagged(thorax, anatomy):
     assert anatomy.qc["flags"] == ""
     cut = Volume(thorax.ct.values[27:-15].copy(), thorax.ct.world_from_index)
-    flags = str(segment_anatomy(cut, SETTINGS).qc["flags"]).split()
+    flags = str(segment_anatomy(cut, replace(SETTINGS, max_lung_cut_mm=200.0)).qc["flags"]).split()
     assert {"LUNG_CUT_TOP", "LUNG_CUT_BOTTOM"} <= set(flags)
 
 
@@ -249,3 +251,30 @@ def test_command_writes_labels_figure_and_numbers(tmp_path, thorax, anatomy, cap
     assert main([*arguments, "--mask", out["mask.nii.gz"]]) == 0
     labels = Anatomy(read_volume(tmp_path / "labels.nii.gz"))
     np.testing.assert_array_equal(labels.lung, mask)
+
+
+def crop(ct, slices):
+    start = ct.to_world(np.array([slices.start or 0, 0, 0]))
+    return Volume.from_spacing(ct.values[slices].copy(), ct.spacing_mm, tuple(start))
+
+
+@pytest.mark.parametrize(("end", "cut_mm"), [("top", 20), ("bottom", 25)])
+def test_lungs_that_are_cut_off_are_refused_with_how_much_is_missing(thorax, end, cut_mm):
+    inside = np.flatnonzero((thorax.right | thorax.left).any(axis=(1, 2)))
+    steps = round(cut_mm / thorax.ct.spacing_mm[0])
+    cut = crop(thorax.ct, slice(inside[0] + steps, None) if end == "bottom" else slice(0, inside[-1] + 1 - steps))
+    with pytest.raises(CaseRefused, match=f"cm2 in the {end} slice") as caught:
+        segment_anatomy(cut, SETTINGS)
+    assert caught.value.code == "LUNG_CUT"
+    missing_mm = float(re.search(r"about ([\d.]+) mm", caught.value.found)[1])
+    # The base of these lungs is no wedge that comes to nothing: there only the order of size is right.
+    assert missing_mm == pytest.approx(cut_mm, rel=0.5) if end == "top" else missing_mm > 10
+    kept = segment_anatomy(cut, replace(SETTINGS, max_lung_cut_mm=300.0))
+    assert f"LUNG_CUT_{end.upper()}" in str(kept.qc["flags"]).split()
+
+
+def test_a_heart_on_the_right_is_flagged(thorax, anatomy):
+    assert "SIDES_ODD" not in anatomy.qc["flags"]
+    flipped = segment_anatomy(thorax.ct.with_values(thorax.ct.values[:, :, ::-1].copy()), SETTINGS)
+    assert "SIDES_ODD" in flipped.qc["flags"]
+    assert flipped.qc["heart_left_share"] == pytest.approx(1 - anatomy.qc["heart_left_share"], abs=0.05)

@@ -1,7 +1,13 @@
 """Reading CTs: one world for every format, repairs that say what they did, refusals with code and hint."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,12 +22,13 @@ from drrx.cli import read_ct as command
 from drrx.cli.main import main
 from drrx.errors import CaseRefused
 from drrx.io.ct import make_case_id, read_ct
+from drrx.io.dicom_child import DicomChild, NoAnswer, get_child
 from drrx.io.mask import read_mask
 from drrx.io.nifti import ras_from_ijk, read_volume, write_volume
 from drrx.io.settings import ReadCtSettings
 from drrx.records.case import CaseRecord
 from drrx.volume import Volume
-from tests.dicom_files import make_slices, write_slices
+from tests.dicom_files import make_deflated_bomb, make_slices, write_enhanced, write_slices
 
 SMALL = ReadCtSettings(min_num_slices=5, min_length_mm=0, max_gap_mm=6, max_slice_spacing_mm=10)
 
@@ -611,3 +618,93 @@ def test_case_ids_from_names(tmp_path):
     assert make_case_id(tmp_path / "A b.NII.GZ") == "A_b"
     assert make_case_id(tmp_path / "..." / "x.y.mha") == "x.y"
     assert make_case_id(tmp_path / "Ä.nrrd") == "_"
+
+
+def test_series_are_listed_by_uid_for_who_asks(tmp_path, ct, capsys):
+    folder = dicom(tmp_path, ct, "both/a", series="1.2.3").parent
+    dicom(tmp_path, ct, "both/b", series="1.2.4", ConvolutionKernel="B70f")
+    assert main(["read-ct", str(folder), "--list-series"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "1.2.3\t20 slices, 3.00 mm apart, 57 mm, kernel STANDARD",
+        "1.2.4\t20 slices, 3.00 mm apart, 57 mm, kernel B70f",
+    ]
+    assert main(["read-ct", str(folder)]) == 1
+    assert "Add --output" in capsys.readouterr().err
+
+
+# ---- the process that opens DICOM files
+
+
+def test_a_file_that_kills_its_decoder_is_corrupt_and_the_next_one_is_read(tmp_path, ct, monkeypatch):
+    folder = dicom(tmp_path, ct)
+    child = get_child(SMALL.decode_memory_mb, SMALL.decode_seconds)
+    read_ct(folder, SMALL)
+    talk = child._talk
+
+    def kill_at_third(request, max_bytes):
+        if request["do"] == "pixels" and request["path"].endswith("003.dcm"):
+            child._process.kill()
+        return talk(request, max_bytes)
+
+    monkeypatch.setattr(child, "_talk", kill_at_third)
+    error = refused(folder)
+    assert (error.code, error.where) == ("CORRUPT_FILE", "series, file 4 of 20")
+    assert "the decoder broke down" in error.found
+    monkeypatch.undo()
+    assert_same(read_ct(folder, SMALL)[0], ct)
+
+
+def test_a_file_that_takes_too_long_or_too_much_is_refused(tmp_path, ct):
+    folder = dicom(tmp_path, ct)
+    slow = DicomChild(2048, 30)
+    slow.read_header(folder / "000.dcm")
+    os.kill(slow._process.pid, signal.SIGSTOP)  # a decoder that never comes back
+    slow.seconds = 0.1
+    with pytest.raises(NoAnswer) as caught:
+        slow.read_header(folder / "000.dcm")
+    assert caught.value.kind == "time"
+    slow.seconds = 30
+    assert slow.read_header(folder / "000.dcm")[0]["rows"] == 22  # a new process
+    slow.close()
+    bomb = make_deflated_bomb(tmp_path / "bomb", make_slices(ct.values, ct.world_from_index)[0], num_bytes=1 << 29)
+    assert bomb.stat().st_size < 1 << 20
+    error = refused(tmp_path / "bomb", replace(SMALL, decode_memory_mb=400))
+    assert (error.code, "read_ct.decode_memory_mb" in error.hint) == ("TOO_LARGE", True)
+
+
+def test_a_child_that_cannot_start_is_no_fault_of_the_case(tmp_path, ct, monkeypatch):
+    monkeypatch.setattr("drrx.io.dicom_child.sys.executable", "/bin/false")
+    with pytest.raises(ChildProcessError, match=r"python -m drrx\.io\.dicom_worker 300 30"):
+        read_ct(dicom(tmp_path, ct), replace(SMALL, decode_memory_mb=300))
+
+
+def test_the_child_leaves_no_process_behind_when_its_parent_is_killed(tmp_path, ct):
+    folder = dicom(tmp_path, ct)
+    code = (
+        "import sys, time; from pathlib import Path; from drrx.io.dicom_child import get_child; "
+        "child = get_child(2048, 30); child.read_header(Path(sys.argv[1])); "
+        "print(child._process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(folder / "000.dcm")], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the child lives on")
+
+
+def test_frames_of_an_enhanced_ct_are_slices(tmp_path, ct):
+    (tmp_path / "s").mkdir()
+    write_enhanced(tmp_path / "s" / "all.dcm", make_slices(ct.values, ct.world_from_index, slope=2, intercept=-1000))
+    volume, record = read_ct(tmp_path / "s", SMALL)
+    assert_same(volume, read_ct(dicom(tmp_path, ct, slope=2, intercept=-1000), SMALL)[0])
+    np.testing.assert_allclose(volume.values, ct.values, atol=1)
+    assert (record.status, record.source["num_files"]) == ("accepted", 1)
+    data = pydicom.dcmread(tmp_path / "s" / "all.dcm")
+    del data.PerFrameFunctionalGroupsSequence
+    data.save_as(tmp_path / "s" / "all.dcm")
+    assert refused(tmp_path / "s").code == "ENHANCED_UNSUPPORTED"

@@ -11,9 +11,9 @@ from drrx.anatomy.lobes import LEFT, RIGHT, label_lobes
 from drrx.anatomy.lungs import Lungs, close_lungs, find_gas, find_lungs, split_mask
 from drrx.anatomy.mediastinum import find_mediastinum
 from drrx.anatomy.morphology import Mask, dilate, erode
-from drrx.anatomy.quality import measure_quality
+from drrx.anatomy.quality import Qc, measure_heart_side, measure_quality
 from drrx.anatomy.settings import SegmentAnatomySettings
-from drrx.errors import DrrxError
+from drrx.errors import CaseRefused, DrrxError
 from drrx.records.anatomy import Anatomy, Label
 from drrx.volume import Volume
 
@@ -47,7 +47,8 @@ def segment_anatomy(
     Raises
     ------
     CaseRefused
-        ``NO_LUNGS``: no two lungs of sensible size.
+        ``NO_LUNGS``: no two lungs of sensible size. ``LUNG_CUT``: more of them lies beyond the first or last slice
+        than ``max_lung_cut_mm``.
     """
     coarse = Coarse.from_volume(ct, settings.work_spacing_mm)
     body = find_body(coarse, settings.body_hu)
@@ -77,9 +78,23 @@ def segment_anatomy(
     lumen = coarse.grow(dilate(airways, min(coarse.spacing_mm), coarse.spacing_mm)) & (ct.values < LUMEN_HU)
     labels[coarse.grow(airways) | lumen] = Label.AIRWAY
     _label_lungs(labels, ct, coarse, lungs, settings.vessel_hu, lung_mask)
-    qc = measure_quality(ct, coarse, raw, lungs, body, blood_hu)
+    heart_left_share = measure_heart_side(mediastinum, lungs, midline)
+    qc = measure_quality(ct, coarse, raw, lungs, body, heart_left_share, blood_hu)
     qc["lungs_from"] = "own mask" if lung_mask is not None else "thresholds"
+    _check_cut(qc, settings)
     return Anatomy(ct.with_values(labels), qc)
+
+
+def _check_cut(qc: Qc, settings: SegmentAnatomySettings) -> None:
+    for end in ("top", "bottom"):
+        missing_mm = float(qc[f"missing_{end}_mm"])
+        if missing_mm > settings.max_lung_cut_mm:
+            raise CaseRefused(
+                "LUNG_CUT", where="segment_anatomy",
+                found=f"lungs of {qc[f'cut_{end}_cm2']} cm2 in the {end} slice: about {missing_mm:g} mm are missing",
+                needed=f"whole lungs, or at most {settings.max_lung_cut_mm:g} mm less",
+                hint="Give the whole chest; segment_anatomy.max_lung_cut_mm sets the limit.",
+            )  # fmt: skip
 
 
 def _check_mask(lung_mask: NDArray[np.bool_], ct: Volume) -> None:

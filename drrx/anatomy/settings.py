@@ -20,3 +20,6 @@ class SegmentAnatomySettings:
     bone_hu: float = Field(default=180.0, ge=100, le=400, description="bone is brighter than this, HU")
     min_lungs_litre: float = Field(default=1.0, gt=0, description="both lungs together, litres (else NO_LUNGS)")
     min_lung_litre: float = Field(default=0.15, gt=0, description="the smaller lung, litres (else NO_LUNGS)")
+    max_lung_cut_mm: float = Field(
+        default=10.0, ge=0, description="most lung that may be missing above or below the CT, mm, estimated (LUNG_CUT)"
+    )

@@ -17,6 +17,9 @@ MAX_NON_FINITE_SHARE = 1e-3
 MIN_PEAK_SHARE = 0.005
 OFFSETS_HU = (1000, 1024, -1000, -1024)
 MAX_SAMPLES = 2_000_000
+MAX_SLICES = 32
+TISSUE_HU = -400
+TRUNCATED_SHARE = 0.05
 
 
 def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Reading:
@@ -44,6 +47,8 @@ def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Read
     if bright:
         reading.flags.append("METAL")
         reading.correct("METAL_CUT", f"{bright} voxels (up to {values.max():g} HU) cut to {settings.max_hu} HU")
+    if _measure_truncation(_pick_slices(values), _pick_slices(padding)) > TRUNCATED_SHARE:
+        reading.flags.append("TRUNCATED_FOV")
     if values.dtype != np.int16:
         values = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
     elif not values.flags.writeable or values is reading.volume.values:
@@ -82,6 +87,19 @@ def _add_offset(values: NDArray[Any], reading: Reading, offset_hu: float) -> NDA
 def _thin(values: NDArray[Any]) -> tuple[slice, ...]:
     step = max(1, round((values.size / MAX_SAMPLES) ** (1 / 3)))
     return (slice(None, None, step),) * 3
+
+
+def _pick_slices(values: NDArray[Any]) -> NDArray[Any]:
+    """Return some whole slices."""
+    return values[:: max(1, len(values) // MAX_SLICES)]
+
+
+def _measure_truncation(values: NDArray[Any], padding: NDArray[np.bool_]) -> float:
+    """Return which share of the rim of the scanned field (the padding's edge, or that of the image) is tissue."""
+    outside = np.pad(padding, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    beside = outside[:, :-2, 1:-1] | outside[:, 2:, 1:-1] | outside[:, 1:-1, :-2] | outside[:, 1:-1, 2:]
+    rim = beside & ~padding
+    return float((values[rim] > TISSUE_HU).mean()) if rim.any() else 0.0
 
 
 def _find_padding(values: NDArray[Any], named: NDArray[np.bool_] | None, settings: ReadCtSettings) -> NDArray[np.bool_]:

@@ -708,3 +708,20 @@ def test_frames_of_an_enhanced_ct_are_slices(tmp_path, ct):
     del data.PerFrameFunctionalGroupsSequence
     data.save_as(tmp_path / "s" / "all.dcm")
     assert refused(tmp_path / "s").code == "ENHANCED_UNSUPPORTED"
+
+
+def test_an_enhanced_ct_of_another_writer_is_read(tmp_path, ct):
+    legacy = pytest.importorskip("highdicom.legacy")
+    needed = {
+        "PatientID": "1", "PatientName": "A^B", "PatientBirthDate": "", "PatientSex": "", "AccessionNumber": "",
+        "StudyID": "", "StudyDate": "20200101", "StudyTime": "000000", "ReferringPhysicianName": "", "SeriesNumber": 1,
+        "PatientPosition": "HFS", "PositionReferenceIndicator": "", "SeriesDate": "20200101", "SeriesTime": "000000",
+        "SliceThickness": "3", "KVP": "120", "Manufacturer": "SIEMENS", "ManufacturerModelName": "Sensation 10",
+        "ContentDate": "20200101", "ContentTime": "000000",
+    }  # fmt: skip
+    single = [pydicom.dcmread(path) for path in sorted(dicom(tmp_path, ct, **needed).iterdir())]
+    enhanced = legacy.LegacyConvertedEnhancedCTImage(single, "1.2.77", 2, "1.2.78", 1)
+    enhanced.save_as(tmp_path / "enhanced.dcm")
+    volume, record = read_ct(tmp_path / "enhanced.dcm", SMALL)
+    assert_same(volume, ct)
+    assert (record.source["manufacturer"], record.source["model"]) == ("Siemens", "Sensation")

@@ -81,9 +81,10 @@ def cases_by_shard(rows: Sequence[CohortRow], shards: dict[str, str]) -> dict[st
 
 
 def row_signature(row: CohortRow) -> str:
-    """Return a text that changes when the row or the file it names changes (size and time of change, not content).
+    """Return a hash that changes when the row or the file it names changes (size and time of change, not content).
 
-    Paths are told as the table writes them, so that a project can be moved. A file that is missing is no error here:
+    Snakemake keeps it in its own files, so it must not tell the names of files, which often hold those of patients.
+    Paths are taken as the table writes them, so that a project can be moved. A file that is missing is no error here:
     the case is refused when it is read. Of a folder only its own entry is looked at, which files put in or taken out
     change; a DICOM file rewritten in place does not.
     """
@@ -91,7 +92,7 @@ def row_signature(row: CohortRow) -> str:
     for name in ("path", "mask", "annotations"):
         if values[name] and not (name == "path" and row.phantom_seed is not None):
             values[name] = [row.written.get(name, values[name]), _stat(values[name])]
-    return json.dumps(values, sort_keys=True)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _stat(path: str) -> str:

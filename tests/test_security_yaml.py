@@ -20,12 +20,12 @@ def test_the_projects_own_file_and_an_empty_one_pass(tmp_path):
 
 
 REFUSED = {
-    "seed: 1\nviews: [pa]\nseed: 2\n": r"c\.yaml, line 3: found 'seed' again; needed each key once; it stands in line 1",
+    "seed: 1\nviews: [pa]\nseed: 2\n": r"c\.yaml, line 3: found 'seed' again; needed each key once; .* line 1",
     "a:\n  b: 1\n  c: 2\n  b: 3\n": r"line 4: found 'b' again.* line 2",
     '{"seed": 1, "seed": 2}': r"line 1: found 'seed' again",
     "a: &x 1\n": r"line 1: found the anchor or alias 'x'.*Write the value out",
     "b: 1\na: *x\n": r"line 2: found the anchor or alias 'x'",
-    "a: !!python/object/apply:os.system ['touch ran']\n": "found the tag 'tag:yaml.org,2002:python/object/apply:os.system'",
+    "a: !!python/object/apply:os.system ['touch ran']\n": "found the tag 'tag:yaml.org,2002:python/object/apply:os",
     "a: !!str 3\n": "found the tag",
     "a: !x 3\n": "found the tag '!x'",
     "__use_yte__: true\n": "found the key '__use_yte__' of a template",

@@ -1,6 +1,7 @@
 """Shards: a case stays where it was first put, and an old shard gets no new case."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -103,11 +104,10 @@ def test_a_row_signature_follows_the_file_and_moves_with_the_project(tmp_path):
     before = row_signature(first)
     assert first.path != second.path
     assert before == row_signature(second)
-    assert str(tmp_path) not in before
+    assert re.fullmatch("[0-9a-f]{16}", before), "no name of a file"
     os.utime(ct, ns=(10**18, 10**18))
     changed = row_signature(first)
     ct.unlink()
-    assert "missing" in row_signature(first)
     assert len({before, changed, row_signature(first)}) == 3
     assert cohort_signature([first]) != cohort_signature([second])
 

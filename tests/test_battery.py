@@ -7,7 +7,9 @@ from tests.battery.kind import NUM_VARIANTS, Kind
 from tests.battery.kinds import KINDS
 from tests.battery.run import read
 
-VARIANTS = [pytest.param(kind, variant, id=f"{kind.name}-{variant}") for kind in KINDS for variant in range(NUM_VARIANTS)]
+VARIANTS = [
+    pytest.param(kind, variant, id=f"{kind.name}-{variant}") for kind in KINDS for variant in range(NUM_VARIANTS)
+]
 
 
 def find_difference(kind: Kind, answer) -> str:

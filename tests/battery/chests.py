@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from drrx.anatomy.settings import SegmentAnatomySettings
 from drrx.volume import Volume
-from tests.battery.kind import SMALL, Built, Group
+from tests.battery.kind import Built, Group
 from tests.battery.writing import stack, write_image, write_series
 from tests.thorax import make_thorax
 
@@ -18,7 +18,7 @@ CUTS = SegmentAnatomySettings(work_spacing_mm=4.0)
 
 @cache
 def _make_chest(lungs: bool = True) -> Volume:
-    return make_thorax((6.0, 4.0, 4.0), lungs=lungs).ct
+    return make_thorax((3.0, 4.0, 4.0), lungs=lungs).ct
 
 
 def _move(volume: Volume, rng: Generator) -> Volume:
@@ -45,22 +45,21 @@ def _(folder: Path, rng: Generator) -> Built:
     return _write(folder, rng, _move(_make_chest(), rng))
 
 
-def _build_cut(folder: Path, rng: Generator, top_mm: float = 0.0, bottom_mm: float = 0.0) -> Built:
-    """Cut so much off the lungs, which reach from -110 to 130 mm of the chest's own z."""
+def _build_cut(folder: Path, rng: Generator, end: str, num_slices: int) -> Built:
+    """Cut so many slices of lung off, counted from the first or last one that holds more than 6 cm2 of it."""
     chest = _make_chest()
     lungs = np.flatnonzero(((chest.values < -700) & (chest.values > -930)).sum(axis=(1, 2)) > 40)
-    step = chest.spacing_mm[0]
-    low = lungs[0] + round(bottom_mm / step) if bottom_mm else 0
-    high = lungs[-1] + 1 - round(top_mm / step) if top_mm else chest.shape[0]
-    return _write(folder, rng, _move(_crop(chest, int(low), int(high)), rng))
+    low = int(lungs[0]) + num_slices if end == "bottom" else 0
+    high = int(lungs[-1]) + 1 - num_slices if end == "top" else chest.shape[0]
+    return _write(folder, rng, _move(_crop(chest, low, high), rng))
 
 
-GROUP.add("lungs-cut-top", 31, "the lung apex just cut", lambda folder, rng: _build_cut(folder, rng, top_mm=6),
-          flags="LUNG_CUT_TOP", cuts=CUTS)  # fmt: skip
-GROUP.add("lungs-cut-bottom", 31, "the lung base just cut", lambda folder, rng: _build_cut(folder, rng, bottom_mm=6),
-          flags="LUNG_CUT_BOTTOM", cuts=CUTS)  # fmt: skip
+for end, what in (("top", "apex"), ("bottom", "base")):
+    GROUP.add(f"lungs-cut-{end}", 31, f"the lungs' {what} just cut",
+              lambda folder, rng, end=end: _build_cut(folder, rng, end, int(rng.integers(2))),
+              flags=f"LUNG_CUT_{end.upper()}", cuts=CUTS)  # fmt: skip
 GROUP.add("lungs-half", 31, "a large part of the lungs missing",
-          lambda folder, rng: _build_cut(folder, rng, **{str(rng.choice(["top_mm", "bottom_mm"])): rng.uniform(60, 90)}),
+          lambda folder, rng: _build_cut(folder, rng, str(rng.choice(["top", "bottom"])), int(rng.integers(15, 30))),
           codes="LUNG_CUT", cuts=CUTS)  # fmt: skip
 
 
@@ -69,7 +68,7 @@ def _(folder: Path, rng: Generator) -> Built:
     return _write(folder, rng, _move(_make_chest(lungs=False), rng))
 
 
-@GROUP.kind("body-cut", 35, "a body wider than the field of view", flags="TRUNCATED_FOV", cuts=CUTS)
+@GROUP.kind("body-cut", 35, "a body wider than the field of view", flags=("TRUNCATED_FOV", "BODY_CUT"), cuts=CUTS)
 def _(folder: Path, rng: Generator) -> Built:
     volume = _make_chest()
     cut = int(rng.integers(7, 12))  # voxels of 4 mm; the trunk begins 15 mm from the rim

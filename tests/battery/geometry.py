@@ -26,6 +26,7 @@ def _build_without(folder: Path, body: Body, gone: list[int], rng: Generator, tr
 
 
 @GROUP.kind("slice-missing", 7, "one slice missing, a gap below 5 mm", corrections="GAP_FILLED", exact=False,
+            flags="INSTANCE_NUMBERS_ODD",
             settings=TIGHT)  # fmt: skip
 def _(folder: Path, rng: Generator) -> Built:
     body = make_body(rng, texture=False)
@@ -47,7 +48,8 @@ def _(folder: Path, rng: Generator) -> Built:
     return _build_without(folder, body, gone, rng, truth=False)
 
 
-@GROUP.kind("ends-missing", 8, "the first and last slices missing: no header tells; what is there is read")
+@GROUP.kind("ends-missing", 8, "the first and last slices missing",
+            flags="INSTANCE_NUMBERS_ODD")  # fmt: skip
 def _(folder: Path, rng: Generator) -> Built:
     body = make_body(rng, shape=(30, 25, 31))
     low, high = int(rng.integers(2, 5)), int(rng.integers(24, 28))
@@ -118,13 +120,14 @@ def _shear(body: Body, angle_deg: float) -> Volume:
     return body.on(affine, body.volume.shape)
 
 
-def _make_sheared(rng: Generator, low_deg: float, high_deg: float) -> tuple[Body, Volume]:
+def make_sheared(rng: Generator, low_deg: float, high_deg: float) -> tuple[Body, Volume]:
+    """Return a body and its samples on a grid that is tilted by an angle from this range, one way or the other."""
     body = make_body(rng, shape=(22, 36, 32), spacing_mm=(1.6, 1.5, 1.3), texture=False, width=0.55)
     return body, _shear(body, float(rng.choice([-1, 1]) * rng.uniform(low_deg, high_deg)))
 
 
 def _build_tilt(folder: Path, rng: Generator, low_deg: float, high_deg: float) -> Built:
-    body, tilted = _make_sheared(rng, low_deg, high_deg)
+    body, tilted = make_sheared(rng, low_deg, high_deg)
     return Built(write_series(folder, stack(tilted), rng), body.volume, body.markers_mm)
 
 
@@ -189,6 +192,11 @@ GROUP.add("prone", 14, "prone", lambda folder, rng: _build_turned(folder, rng, s
 GROUP.add("on-one-side", 14, "decubitus",
           lambda folder, rng: _build_turned(folder, rng, str(rng.choice(["HFDR", "HFDL", "FFDL"]))),
           codes="NOT_SUPINE")  # fmt: skip
+
+
+GROUP.add("prone-kept", 14, "prone, kept by the user",
+          lambda folder, rng: _build_turned(folder, rng, str(rng.choice(["HFP", "FFP"]))), flags="NOT_SUPINE",
+          settings=replace(SMALL, not_supine="keep"))  # fmt: skip
 
 
 def _build_permuted(folder: Path, rng: Generator, order: tuple[int, int, int]) -> Built:

@@ -2,10 +2,38 @@
 
 import re
 
-from tests.battery import archives, chests, codecs, files, geometry, headers, objects, series, values
+from tests.battery import (
+    archives,
+    bombs,
+    chests,
+    codecs,
+    enhanced,
+    files,
+    geometry,
+    headers,
+    links,
+    nifti_files,
+    objects,
+    series,
+    values,
+)  # fmt: skip
 from tests.battery.kind import Kind
 
-GROUPS = [module.GROUP for module in (series, geometry, headers, values, objects, codecs, files, archives, chests)]
+MODULES = (
+    series,
+    geometry,
+    headers,
+    values,
+    objects,
+    enhanced,
+    codecs,
+    files,
+    nifti_files,
+    archives,
+    bombs,
+    links,
+    chests,
+)
 
 
 def _row(kind: Kind) -> tuple[int, str]:
@@ -13,4 +41,4 @@ def _row(kind: Kind) -> tuple[int, str]:
     return int(number), letter
 
 
-KINDS: list[Kind] = sorted((kind for group in GROUPS for kind in group.kinds), key=_row)
+KINDS: list[Kind] = sorted((kind for module in MODULES for kind in module.GROUP.kinds), key=_row)

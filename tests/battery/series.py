@@ -200,8 +200,8 @@ GROUP.add("scan-in-three-series", 19, "one scan in three series", lambda folder,
 
 @GROUP.kind("scan-in-unequal-series", 19, "one scan in two series of different scan settings", codes="SERIES_SPLIT")
 def _(folder: Path, rng: Generator) -> Built:
-    tag, value = [("KVP", 80), ("ConvolutionKernel", "LUNG"), ("ManufacturerModelName", "Discovery")][rng.integers(3)]
-    built = _build_split(folder, rng, 2, **{tag: value})
+    other = [{"ConvolutionKernel": "LUNG"}, {"PixelSpacing": [1.21, 1.21]}, {"RescaleIntercept": -1000}]
+    built = _build_split(folder, rng, 2, **other[rng.integers(3)])
     return Built(built.path)
 
 

@@ -12,7 +12,14 @@ from drrx.volume import Volume
 from tests.battery.body import Body, free_slices, make_body
 from tests.battery.kind import SMALL, Built, Group
 from tests.battery.writing import (
-    FORMATS, build_file, build_series, make_nifti, save_nifti, stack, write_image, write_series,
+    FORMATS,
+    build_file,
+    build_series,
+    make_nifti,
+    save_nifti,
+    stack,
+    write_image,
+    write_series,
 )  # fmt: skip
 
 GROUP = Group("HU")
@@ -37,7 +44,8 @@ def _(folder: Path, rng: Generator) -> Built:
 
 
 for name, text, values in (
-    ("slope-zero", "RescaleSlope 0", ("0", "0.0", "-0")), ("slope-huge", "RescaleSlope above 10", ("11", "1000", "-64")),
+    ("slope-zero", "RescaleSlope 0", ("0", "0.0", "-0")),
+    ("slope-huge", "RescaleSlope above 10", ("11", "1000", "-64")),
     ("slope-not-finite", "RescaleSlope NaN or infinite", ("nan", "inf", "-inf")),
 ):  # fmt: skip
     GROUP.add(name, 26, text,
@@ -143,6 +151,16 @@ def _(folder: Path, rng: Generator) -> Built:
     return build_file(folder, rng, lambda hu: hu + offset)
 
 
+@GROUP.kind("hu-plus-1024-told", 30, "HU + 1024, and the user says so", corrections="HU_SHIFTED",
+            settings=replace(SMALL, add_hu=-1024))  # fmt: skip
+def _(folder: Path, rng: Generator) -> Built:
+    body = make_body(rng)
+    stored = body.volume.with_values(body.volume.values + np.int16(1024))
+    if rng.random() < 0.5:
+        return build_series(folder, body, stack(body.volume, RescaleIntercept=0), rng)
+    return Built(write_image(folder / f"ct{rng.choice(FORMATS)}", stored), body.volume, body.markers_mm)
+
+
 for name, text, change in (
     ("scaled-to-one", "HU scaled to 0..1", lambda hu: (hu - hu.min()) / np.ptp(hu)),
     ("scaled-to-255", "HU scaled to 0..255", lambda hu: np.rint(np.clip((hu + 1000) / 5, 0, 255))),
@@ -215,5 +233,3 @@ GROUP.add("infinite-few", 52, "a few infinite voxels",
 @GROUP.kind("nan-many", 52, "many NaN", codes="NON_FINITE")
 def _(folder: Path, rng: Generator) -> Built:
     return Built(_build_odd(folder, rng, float(rng.uniform(0.02, 0.5)), np.nan).path)
-
-

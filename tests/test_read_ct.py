@@ -340,6 +340,19 @@ def test_of_two_kernels_the_soft_one_is_taken(tmp_path, ct):
     assert refused(folder).code == "SERIES_AMBIGUOUS"
 
 
+def test_reformats_and_slabs_are_passed_over_for_the_scanned_slices(tmp_path, ct):
+    folder = dicom(tmp_path, ct, "all/a").parent
+    coronal = Volume(ct.values.transpose(1, 0, 2), ct.world_from_index[:, [1, 0, 2, 3]])
+    dicom(tmp_path, coronal, "all/b", series="1.2.4")  # thinner, longer
+    dicom(tmp_path, ct, "all/c", series="1.2.5", ImageType=["DERIVED", "SECONDARY", "AXIAL"])
+    bright = ct.with_values(ct.values + np.int16(50))
+    dicom(tmp_path, bright, "all/d", series="1.2.6", ImageType=["DERIVED", "SECONDARY", "REFORMATTED", "MIP"])
+    volume, record = read_ct(folder, SMALL)
+    assert_same(volume, ct)
+    assert dict(record.corrections).keys() == {"SERIES_CHOSEN", "OTHER_DROPPED"}
+    assert refused(folder / "d").code == "NOT_CT"
+
+
 def test_a_scan_in_two_series_is_joined_where_all_agrees(tmp_path, ct):
     slices = make_slices(ct.values, ct.world_from_index)
     for data in slices[13:]:

@@ -1,5 +1,6 @@
 """What one slice of a DICOM file says about itself, read without its pixels; words only from a fixed vocabulary."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from drrx.io.uid import hash_uid, is_uid
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # the second: converted from single frames
+# Words of ImageType, letters only: scouts, and slabs whose values are no HU of one place.
+NO_SLICES = frozenset(("LOCALIZER", "MIP", "MINIP", "MAXIP", "MAXIMUM", "MINIMUM", "VOLUMERENDERED", "VRT"))
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
@@ -78,9 +81,10 @@ class SliceHeader:
 
     @property
     def is_ct_slice(self) -> bool:
-        """Whether this is a CT image, single or a frame of an enhanced one, that is no scout."""
+        """Whether this is a CT image, single or a frame of an enhanced one, that is no scout and no picture of a CT."""
         fits = self.sop_class == CT_IMAGE or (self.sop_class in ENHANCED_CT and self.is_frame)
-        return fits and self.modality == "CT" and "LOCALIZER" not in self.image_type
+        words = {re.sub("[^A-Z]", "", word.upper()) for word in self.image_type}
+        return fits and self.modality == "CT" and not words & NO_SLICES
 
 
 def looks_like_dicom(file: Path) -> bool:

@@ -14,6 +14,7 @@ from drrx.records.case import Correction
 # A series that covers less than this share of the longest one is not a rival of it.
 RIVAL_SHARE = 0.9
 MAX_SCOUTS = 3
+AXIAL = 2  # the world axis across axial slices
 LIST_HINT = "`drrx read-ct FOLDER --list-series` tells them apart; name one in the column series_uid (or --series-uid)."
 
 Series = list[SliceHeader]
@@ -24,9 +25,9 @@ def choose_series(
 ) -> tuple[list[SliceHeader], list[Correction]]:
     """Return the slices of one CT series and what was left aside.
 
-    Without ``series_uid`` the rule is: of the series that cover at least 90 % of the longest one, those with the
-    thinnest slices; of these the ones with most slices; of these the one whose kernel is made for soft tissue. More
-    than one left is ``SERIES_AMBIGUOUS``. A scan that lies in two series is joined where all that headers say agrees.
+    Without ``series_uid`` the rule is: axial series before others (reformats); of those that cover at least 90 % of the
+    longest one, those with the thinnest slices; of these the ones as they were scanned (ORIGINAL), with most slices,
+    with a kernel made for soft tissue. More than one left is ``SERIES_AMBIGUOUS``. A scan that lies in two series is joined where all that headers say agrees.
 
     Raises
     ------
@@ -97,12 +98,14 @@ def _choose(groups: list[Series], where: str, settings: ReadCtSettings) -> Serie
     if len(groups) == 1:
         return groups[0]
     fit = [series for series in groups if len(series) >= settings.min_num_slices] or groups
+    fit = [series for series in fit if _plane(series[0]) == AXIAL] or fit
     spans = [_span(series) for series in fit]
     longest = max(span for span, _ in spans)
     rivals = [(step, series) for (span, step), series in zip(spans, fit, strict=True) if span >= RIVAL_SHARE * longest]
     thinnest = min(step for step, _ in rivals)
     thin = [series for step, series in rivals if step <= 1.05 * thinnest]
-    best = [series for series in thin if len(series) >= 0.95 * max(map(len, thin))]
+    best = [series for series in thin if "ORIGINAL" in series[0].image_type] or thin
+    best = [series for series in best if len(series) >= 0.95 * max(map(len, best))]
     best = [series for series in best if series[0].is_soft] or best
     if len(best) > 1:
         raise CaseRefused(

@@ -37,7 +37,8 @@ def measure_overhead(
     """Return the wall times of workflow and loop in s, the share of the first that the second does not need."""
     project = Project(folder / "overhead", snakefile)
     config = {
-        "variants": 1, "project_ct": {"size_px": settings.overhead_px}, "read_ct": {"max_pixel_spacing_mm": 8, "max_slice_spacing_mm": 8}
+        "variants": 1, "project_ct": {"size_px": settings.overhead_px},
+        "read_ct": {"max_pixel_spacing_mm": 8, "max_slice_spacing_mm": 8},
     }  # fmt: skip
     rows = make_small_cts(project.folder / "ct", settings.overhead_cases)
     project.write(rows, config)

@@ -27,7 +27,8 @@ def choose_series(
 
     Without ``series_uid`` the rule is: axial series before others (reformats); of those that cover at least 90 % of the
     longest one, those with the thinnest slices; of these the ones as they were scanned (ORIGINAL), with most slices,
-    with a kernel made for soft tissue. More than one left is ``SERIES_AMBIGUOUS``. A scan that lies in two series is joined where all that headers say agrees.
+    with a kernel made for soft tissue. More than one left is ``SERIES_AMBIGUOUS``. A scan that lies in two series is
+    joined where all that headers say agrees.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """The other end of ``drrx.io.dicom_worker``: asks, waits so long and no longer, and says why there was no answer."""
 
 import atexit
+import errno
 import functools
 import json
 import os
@@ -85,8 +86,9 @@ class DicomChild:
             self._read_line(time.monotonic() + START_SECONDS)
         except NoAnswer as failure:  # no file was asked for yet: no fault of a case
             raise ChildProcessError(
+                errno.ECHILD,
                 "the process that opens DICOM files does not start; "
-                f"`python -m drrx.io.dicom_worker {self.memory_mb} {self.seconds}` tells why"
+                f"`python -m drrx.io.dicom_worker {self.memory_mb} {self.seconds}` tells why",
             ) from failure
 
     def _talk(self, request: dict[str, Any], max_bytes: int) -> tuple[dict[str, Any], bytearray]:

@@ -34,3 +34,14 @@ class CaseRefused(DrrxError):
     def move(self, where: str) -> "CaseRefused":
         """Return the same refusal said of another place."""
         return CaseRefused(self.code, where=where, found=self.found, needed=self.needed, hint=self.hint)
+
+
+class CaseFailed(DrrxError):
+    """A case that could not be done for no fault of its data: the next run tries it again.
+
+    ``code`` is a stable upper-case word, as for ``CaseRefused``.
+    """
+
+    def __init__(self, code: str, *, where: str, found: str, needed: str, hint: str) -> None:
+        self.code = code
+        super().__init__(where=where, found=found, needed=needed, hint=hint)

@@ -1,12 +1,17 @@
 """The stage over the files of a made case, with a tiny network."""
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
+import torch
 
+from drrx.errors import CaseFailed
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
 from drrx.io.image import read_image, write_image
+from drrx.nets.unet import HaarUnet
 from drrx.restorer.twin import restore_twin
 from drrx.stages import restore_cxr as stage
 from drrx.stages.batch import CaseJob
@@ -80,3 +85,71 @@ def test_the_nodule_map_is_one_for_all_images_and_marks_the_rays_of_every_varian
     assert np.array_equal(told[0] > 0, inside)
     assert records[0]["nodule_condition"]
     assert np.array_equal(twin[:, 250:], variant[:, 250:])
+
+
+def overflow(monkeypatch, is_bad):
+    """Let the tiny network give values that are no numbers whenever ``is_bad`` says so."""
+    free = HaarUnet.forward
+
+    def forward(self, noisy, *rest):
+        v = free(self, noisy, *rest)
+        if is_bad():
+            v[..., 5, 7] = float("inf")
+        return v
+
+    monkeypatch.setattr(HaarUnet, "forward", forward)
+
+
+def test_an_overflow_in_brief_numbers_is_mended_in_float32(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(stage.log, "disabled", False)
+    wanted = run_stage(tmp_path / "a", monkeypatch)
+    overflow(monkeypatch, lambda: torch.is_autocast_enabled("cpu"))
+    twin, variant, records, _ = run_stage(tmp_path / "b", monkeypatch, precision="bfloat16")
+    assert np.array_equal(twin, wanted[0])
+    assert np.array_equal(variant, wanted[1])
+    assert {record["precision"] for record in records} == {"float32"}
+    assert "Again in float32" in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_restoration_that_is_no_number_fails_and_leaves_no_image(tmp_path, monkeypatch, precision):
+    overflow(monkeypatch, lambda: True)
+    with pytest.raises(CaseFailed, match=r"network's change.*found \d+ of \d+ values that are not finite") as caught:
+        run_stage(tmp_path, monkeypatch, precision=precision)
+    assert caught.value.code == "NON_FINITE_OUTPUT"
+    assert not list(tmp_path.rglob("cxr.png"))
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_memory_that_runs_out_at_any_call_of_the_network_gives_the_image_of_less_at_a_time(tmp_path, monkeypatch, call):
+    """Two calls for the twin, one for the variant. The nth fails once: all is done again with a batch of 1."""
+    wanted = run_stage(tmp_path / "a", monkeypatch)
+    free, calls = HaarUnet.forward, []
+
+    def forward(self, *arrays):
+        calls.append(arrays)
+        if len(calls) == call:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return free(self, *arrays)
+
+    monkeypatch.setattr(HaarUnet, "forward", forward)
+    twin, variant, records, _ = run_stage(tmp_path / "b", monkeypatch, batch_size=2)
+    assert np.array_equal(twin, wanted[0])
+    assert np.array_equal(variant, wanted[1])
+    assert {record["batch_size"] for record in records} == {1}
+    assert len(calls) == call + 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_never_written(tmp_path, value):
+    values = np.zeros((8, 8), np.float32)
+    values[3, 4] = value
+    writers = (
+        functools.partial(write_image, tmp_path / "a.png", values),
+        functools.partial(write_arrays, tmp_path / "a.npz", {"b": values}),
+    )
+    for write in writers:
+        with pytest.raises(CaseFailed, match=r"a\.(png|npz, b): found 1 of 64 values that are not finite") as caught:
+            write()
+        assert caught.value.code == "NON_FINITE_OUTPUT"
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import drrx
-from drrx.errors import DrrxError
+from drrx.errors import CaseFailed
 from drrx.io.files import write_text
 
 #: Lines of ``sha256sum``, with names relative to the package's folder.
@@ -19,7 +19,7 @@ MAX_BYTES = 4 * 10**9
 _LINE = re.compile(r"(?P<sha256>[0-9a-f]{64}) [ *](?P<name>[^\r\n]+)")
 
 
-class WeightsRefused(DrrxError):
+class WeightsRefused(CaseFailed):
     """Weights that are not used: the run stops.
 
     ``code`` is a stable word: ``MODEL_HASH`` (not the bytes that were recorded), ``MODEL_FORMAT`` (no whole weights
@@ -27,9 +27,8 @@ class WeightsRefused(DrrxError):
     """
 
     def __init__(self, code: str, path: Path, found: str, needed: str, hint: str = "") -> None:
-        self.code = code
         default = "Fetch the file again, train anew, or leave --weights out to use the delivered ones."
-        super().__init__(where=str(path), found=f"{found} ({code})", needed=needed, hint=hint or default)
+        super().__init__(code, where=str(path), found=f"{found} ({code})", needed=needed, hint=hint or default)
 
 
 def record_beside(path: Path) -> Path:

@@ -8,11 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
+from drrx.io.finite import check_finite
 from drrx.io.files import write_whole
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray], *, compress: bool = False) -> None:
-    """Write ``arrays`` whole; the same arrays give the same bytes."""
+    """Write ``arrays`` whole; the same arrays give the same bytes.
+
+    Raises
+    ------
+    CaseFailed
+        ``NON_FINITE_OUTPUT``: a value is NaN or infinite.
+    """
+    for name, values in arrays.items():
+        check_finite(values, f"{path.name}, {name}")
     with write_whole(path) as temporary, temporary.open("wb") as stream:
         (np.savez_compressed if compress else np.savez)(stream, allow_pickle=False, **arrays)
 

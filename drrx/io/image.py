@@ -8,6 +8,7 @@ from PIL import Image
 
 from drrx.errors import DrrxError
 from drrx.io.files import write_whole
+from drrx.io.finite import check_finite
 from drrx.io.picture import open_picture
 
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -36,7 +37,14 @@ def read_image(path: Path) -> NDArray[np.float32]:
 
 
 def write_image(path: Path, values: NDArray, *, bits: int = 16) -> None:
-    """Write ``[row, column]`` values in 0..1 as a grayscale PNG of 8 or 16 bits; values outside are clipped."""
+    """Write ``[row, column]`` values in 0..1 as a grayscale PNG of 8 or 16 bits; values outside are clipped.
+
+    Raises
+    ------
+    CaseFailed
+        ``NON_FINITE_OUTPUT``: a value is NaN or infinite.
+    """
+    check_finite(values, path.name)
     white, dtype = {8: (255, np.uint8), 16: (65535, np.uint16)}[bits]
     pixels = np.round(np.clip(values, 0.0, 1.0) * white).astype(dtype)
     with write_whole(path) as temporary, temporary.open("wb") as stream:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drrx.errors import DrrxError
+from drrx.errors import CaseFailed
 from drrx.geometry import View
 from drrx.projector.device_job import DeviceJob, make_device_jobs
 from drrx.projector.integrand import Integrand
@@ -44,7 +44,7 @@ def project_on_gpu(jobs: Sequence[Job], device: str) -> Images:
 
     Raises
     ------
-    DrrxError
+    CaseFailed
         There is no such device, a source lies inside its volume, or one slab and one row of pixels do not fit.
     """
     target = _find_device(device)
@@ -94,8 +94,8 @@ def _find_device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        raise DrrxError(
-            where="device", found=f"{name!r} and {torch.cuda.device_count()} CUDA devices",
+        raise CaseFailed(
+            "NO_DEVICE", where="device", found=f"{name!r} and {torch.cuda.device_count()} CUDA devices",
             needed="cpu, or a CUDA device that torch can see",
             hint="Set device: cpu, or install torch for CUDA and check nvidia-smi.",
         )  # fmt: skip
@@ -131,8 +131,9 @@ def _cut(integrand: Integrand, view: View) -> tuple[Job, Job]:
     if num_slabs > 1:
         halves = slice(0, num_slabs // 2), slice(num_slabs // 2, num_slabs)
         return (_crop(integrand, axis, halves[0]), view), (_crop(integrand, axis, halves[1]), view)
-    raise DrrxError(
-        where=f"view {view.name}", found=f"too little memory for one slab of {volume.shape} and one row of pixels",
+    raise CaseFailed(
+        "OUT_OF_MEMORY", where=f"view {view.name}",
+        found=f"too little memory for one slab of {volume.shape} and one row of pixels",
         needed=f"{find_need([(integrand, view)]):.0f} bytes", hint="Free memory of the device, or set device: cpu.",
     )  # fmt: skip
 

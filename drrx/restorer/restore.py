@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from drrx.errors import DrrxError
+from drrx.io.finite import check_finite
 from drrx.pairs.films import PIXEL_MM
 from drrx.pairs.window import Window, measure_window
 from drrx.restorer.change import Change, find_change
@@ -58,6 +59,8 @@ def restore_cxr(
     ------
     DrrxError
         An image has no two axes, is too small or large, or holds a value that is not finite.
+    CaseFailed
+        ``NON_FINITE_OUTPUT``: the network's answer is not finite.
 
     See Also
     --------
@@ -89,7 +92,8 @@ def find_changes(
 ) -> list[Change]:  # fmt: skip
     """Return the network's change of every image, ``[1, 1, H, W]`` on the network's grid.
 
-    ``nodules`` is one map for all images (twin and variants), which then must be of its size.
+    ``nodules`` is one map for all images (twin and variants), which then must be of its size. Raises ``CaseFailed``
+    (``NON_FINITE_OUTPUT``) where the network gives what is no number.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -100,6 +104,8 @@ def find_changes(
         maps = None if known is None else known.expand(len(group), -1, -1, -1)
         batch = torch.cat([thin[i] for i in group])
         found = find_change(batch, restorer, settings, [seeds[i] for i in group], maps)
+        # Here, because showing the image clips it, and clipped infinities look like black and white.
+        check_finite(found.total.numpy(), "the network's change of an image")
         changes |= {index: Change(found.mean[i : i + 1], found.grain[i : i + 1]) for i, index in enumerate(group)}
     return [changes[i] for i in range(len(images))]
 

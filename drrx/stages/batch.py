@@ -11,7 +11,7 @@ from typing import Any
 
 import drrx
 from drrx.environment import read_environment
-from drrx.errors import CaseRefused, DrrxError
+from drrx.errors import CaseFailed, CaseRefused, DrrxError
 from drrx.io.cohort import CohortRow
 from drrx.io.faults import describe_fault, format_frames
 from drrx.io.fence import OwnerLost
@@ -180,6 +180,8 @@ def _try_case(
         return outcome | _tell("refused", error.code, error)
     except InputsLost as error:
         return outcome | _tell("failed", "INPUTS_LOST", error)
+    except CaseFailed as error:
+        return outcome | _tell("failed", error.code, error)
     except DrrxError as error:
         lost = _find_damaged(job, given)
         return outcome | (_tell("failed", "INPUTS_LOST", lost) if lost else _tell("refused", "ERROR", error))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from drrx.errors import DrrxError
+from drrx.errors import CaseFailed
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5
@@ -43,8 +43,8 @@ def take_device(setting: str, locks: Path | None = None) -> str:
 
     Raises
     ------
-    DrrxError
-        ``cuda``, and torch sees none.
+    CaseFailed
+        ``NO_DEVICE``: ``cuda``, and torch sees none.
     """
     if setting not in ("auto", "cuda"):
         return setting
@@ -52,8 +52,8 @@ def take_device(setting: str, locks: Path | None = None) -> str:
     if not devices and setting == "auto":
         return "cpu"
     if not devices:
-        raise DrrxError(
-            where="device", found="'cuda' and no CUDA device", needed="a device that torch can see",
+        raise CaseFailed(
+            "NO_DEVICE", where="device", found="'cuda' and no CUDA device", needed="a device that torch can see",
             hint="Set device: cpu or auto, or install torch for CUDA and check nvidia-smi and CUDA_VISIBLE_DEVICES.",
         )  # fmt: skip
     return _wait_for_one(devices, locks or Path(tempfile.gettempdir(), f"drrx-devices-{os.getuid()}"))

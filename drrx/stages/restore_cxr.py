@@ -1,6 +1,8 @@
 """Stage ``restore_cxr``: every DRR of a case to an enhanced CXR."""
 
+import dataclasses
 import functools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.diffusion.weights import read_weights
+from drrx.errors import CaseFailed
 from drrx.io.arrays import read_arrays
 from drrx.io.files import write_json
 from drrx.io.image import read_image, write_image
@@ -22,6 +25,7 @@ from drrx.settings import make_settings
 from drrx.stages.batch import CaseJob, Stage
 from drrx.stages.device import take_device
 
+log = logging.getLogger(__name__)
 TOLD = (
     "mode",
     "alpha",
@@ -39,9 +43,20 @@ TOLD = (
 
 
 def run(job: CaseJob) -> Sequence[Path]:
-    """Write ``cxr.png`` and ``cxr.json`` of every image; variants take over the twin's seed, window and tone."""
+    """Write ``cxr.png`` and ``cxr.json`` of every image; variants take over the twin's seed, window and tone.
+
+    A case that overflows in another precision than float32 is begun again in float32, and ``cxr.json`` says so.
+    """
     settings = make_settings(RestoreCxrSettings, job.settings, "restore_cxr")
-    return run_within_memory(functools.partial(_restore_case, job), settings)
+    work = functools.partial(_restore_case, job)
+    try:
+        return run_within_memory(work, settings)
+    except CaseFailed as error:
+        if error.code != "NON_FINITE_OUTPUT" or settings.precision == "float32":
+            raise
+        # The whole case, as after a lack of memory: a twin and its variants must be made alike.
+        log.warning("%s: %s in %s. Again in float32.", error.where, error.found, settings.precision)
+    return run_within_memory(work, dataclasses.replace(settings, precision="float32"))
 
 
 def _restore_case(job: CaseJob, settings: RestoreCxrSettings) -> list[Path]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
-from drrx.io.finite import check_finite
 from drrx.io.files import write_whole
+from drrx.io.finite import check_finite
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray], *, compress: bool = False) -> None:

@@ -45,7 +45,9 @@ def project_on_gpu(jobs: Sequence[Job], device: str) -> Images:
     Raises
     ------
     CaseFailed
-        There is no such device, a source lies inside its volume, or one slab and one row of pixels do not fit.
+        ``NO_DEVICE``: there is no such device; ``OUT_OF_MEMORY``: one slab and one row of pixels do not fit.
+    DrrxError
+        A source lies inside its volume.
     """
     target = _find_device(device)
     return _project(list(jobs), target, pick_kernel(target)) if jobs else []

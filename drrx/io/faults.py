@@ -24,7 +24,7 @@ _WORDS = {
     errno.ENOENT: "a file that is not there any more",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files",
-    errno.ECHILD: "the process that opens DICOM files does not start (python -m drrx.io.dicom_worker 2048 30 tells why)",
+    errno.ECHILD: "the process that opens DICOM files does not start (python -m drrx.io.dicom_worker 2048 9 tells why)",
     errno.ESTALE: "a file that the file server no longer knows",
 }
 

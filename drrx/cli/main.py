@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     place_caches()
     args = make_parser().parse_args(argv)
     try:
-        with end_on_sigterm():
+        with end_on_sigterm(watched=argv is None and args.command != "run"):
             return int(args.run(args) or 0)
     except DrrxError as error:
         code = getattr(error, "code", "")

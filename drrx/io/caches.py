@@ -26,10 +26,10 @@ def _home_cache() -> Path:
 
 def _can_write(folder: Path) -> bool:
     """Return whether files can be made in ``folder``, which is made where there is none."""
-    if not folder.is_absolute():
+    if not folder.parent.is_dir():  # HOME=/nonexistent, which root could make
         return False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:

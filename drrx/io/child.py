@@ -60,7 +60,7 @@ class _Watch:
     process: subprocess.Popen[bytes]
     signals: list[int]
     ending: int = 0
-    due: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    due: list[tuple[float, int]] = field(default_factory=list)
 
     def wait(self) -> int:
         """Wait for the command and its group; return the status."""
@@ -85,21 +85,20 @@ class _Watch:
                 self.ending = number
                 self._plan_end()
         now = time.monotonic()
-        for act in [act for when, act in self.due if when <= now]:
-            act()
-        self.due = [(when, act) for when, act in self.due if when > now]
+        for number in [number for when, number in self.due if when <= now]:
+            self._send(number)
+        self.due = [(when, number) for when, number in self.due if when > now]
 
     def _plan_end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         now = time.monotonic()
-        steps = ((FIRST_S, signal.SIGTERM), (LAST_S, signal.SIGKILL))
-        self.due = [(now + after, lambda number=number: self._send(number)) for after, number in steps]
+        self.due = [(now + FIRST_S, signal.SIGTERM), (now + LAST_S, signal.SIGKILL)]
 
     def _end_others(self) -> None:
         """End what the command left running."""
         self._send(signal.SIGTERM)
         if not self.ending:
-            self.due = [(time.monotonic() + LAST_S, lambda: self._send(signal.SIGKILL))]
+            self.due = [(time.monotonic() + LAST_S, signal.SIGKILL)]
         while self._has_others():
             self._act()
             time.sleep(0.02)

@@ -1,0 +1,302 @@
+"""A small cohort to work on under faults, what it looks like undisturbed, and what must hold at any time."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from drrx.config import STAGES, load_config, stage_settings
+from drrx.io.nifti import write_volume
+from drrx.io.temporary import is_temporary, sweep
+from tests.small_run import CASES, COHORT, CONFIG
+from tests.thorax import make_thorax
+
+ROOT = Path(__file__).parent.parent.parent
+SEED = 7
+#: Another run in the same folder: its numbers change what every stage makes of the phantom.
+OTHER = CONFIG | {"make_phantom": {"in_plane_mm": 3.5, "slice_mm": 4.2}, "compose_drr": {"display_gamma": 0.9}}
+SHARD = "demo-0001"
+
+
+def hash_tree(results: Path) -> dict[str, str]:
+    """SHA-256 by name of all files but logs, benchmarks, locks and what is not finished."""
+    found = {}
+    for top, folders, files in os.walk(results):
+        if Path(top) == results:
+            folders[:] = [name for name in folders if name not in ("logs", "benchmarks", ".snakemake", "scratch")]
+        for name in files:
+            path = Path(top, name)
+            if not name.startswith(".drrx-"):
+                found[path.relative_to(results).as_posix()] = hash_if_there(path)
+    return {name: sha256 for name, sha256 in sorted(found.items()) if sha256}
+
+
+def hash_if_there(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def list_temporary(results: Path) -> list[str]:
+    """Names of what is not finished."""
+    found = (Path(top, name) for top, folders, files in os.walk(results) for name in (*folders, *files))
+    return sorted(path.relative_to(results).as_posix() for path in found if is_temporary(path.name))
+
+
+def is_whole(path: Path) -> bool:
+    """Read a file to its end by its own format; one without a check of its own counts as whole."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".json":
+            json.loads(data)
+        elif path.suffix == ".npz":
+            with zipfile.ZipFile(io.BytesIO(data)) as file:
+                return file.testzip() is None
+        elif path.suffix == ".png":
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+        elif path.suffix == ".gz":
+            gzip.decompress(data)
+        elif path.suffix in (".tsv", ".csv", ".txt", ".html"):
+            return data.endswith((b"\n", b"\x3e"))
+    except FileNotFoundError:
+        return True
+    except Exception:
+        return False
+    return True
+
+
+@dataclass
+class Workshop:
+    """The working folder of one run, that is harmed, looked at and started anew.
+
+    Attributes
+    ----------
+    folder
+        Has ``config.yaml``, ``cohort.tsv``, the CTs and ``results``.
+    expected
+        Hashes that a file of some name may have: one for each of the settings that are used in the folder.
+    findings
+        What was not as it must be.
+    """
+
+    folder: Path
+    expected: dict[str, set[str]] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def build(self) -> None:
+        """Make the inputs: a phantom, a CT with a known nodule, and a file that is no CT, all in one shard."""
+        self.folder.mkdir(parents=True)
+        thorax = make_thorax((4.0, 2.5, 2.5))
+        write_volume(self.folder / "ct.nii.gz", thorax.ct)
+        write_volume(self.folder / "known.nii.gz", thorax.ct.with_values(thorax.nodule.astype(np.uint8)))
+        (self.folder / "torn.nii.gz").write_bytes(b"\x1f\x8b not a whole file")
+        (self.folder / "cohort.tsv").write_text(COHORT)
+        self.configure(CONFIG)
+        self.clear()
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Set the settings of the next driver."""
+        (self.folder / "config.yaml").write_text(json.dumps(config | {"seed": SEED}))
+
+    def clear(self) -> None:
+        """Begin anew; how the cases are cut into shards stays."""
+        for path in self.results.glob("*") if self.results.is_dir() else ():
+            if path.is_dir() and not path.is_mount():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path in self.results.glob(".drrx-*"):
+            path.unlink()
+        self.results.mkdir(exist_ok=True)
+        shutil.rmtree(self.folder / ".snakemake", ignore_errors=True)
+        (self.results / "shards.tsv").write_text("shard\tcase\n" + "".join(f"{SHARD}\t{case}\n" for case in CASES))
+
+    def argv(self, stage: str, config: dict[str, Any]) -> list[str]:
+        """Words of `drrx run-stage` as the Snakefile gives them."""
+        words = ["run-stage", "--cohort", "cohort.tsv", "--results", "results", "--seed", str(SEED), "--keep", "all"]
+        record = "dataset/manifest.json" if stage == "collect_dataset" else f"records/{stage}/{SHARD}.json"
+        words += [stage, "--cases", *CASES, "--settings", stage_settings(load_config(config), stage)]
+        return [*words, "--output", f"results/{record}"]
+
+    def expect(self) -> dict[str, str]:
+        """Take the tree as it is for right; return it."""
+        tree = hash_tree(self.results)
+        for name, sha256 in tree.items():
+            self.expected.setdefault(name, set()).add(sha256)
+        return tree
+
+    def check(self, what: str) -> None:
+        """Look at every file under a final name: it must be whole, and be what an undisturbed run makes."""
+        for name, sha256 in hash_tree(self.results).items():
+            self.counts["files looked at"] += 1
+            if name in self.expected and sha256 in self.expected[name]:
+                continue
+            path = self.results / name
+            if not is_whole(path):
+                self.findings.append(f"{what}: {name} is half a file")
+            elif not name.startswith("records/"):
+                self.findings.append(f"{what}: {name} is a file that no undisturbed run makes")
+        self.check_records(what)
+
+    def check_records(self, what: str) -> None:
+        """Each file must be the one that the record of its stage names."""
+        for path in self.results.glob("cases/*/stages/[!.]*.json"):
+            try:
+                products = json.loads(path.read_bytes())["products"]
+            except (FileNotFoundError, ValueError):
+                continue
+            case = path.parent.parent
+            for name, sha256 in products.items():
+                found = hash_if_there(case / name)
+                if found != sha256 and hash_if_there(path):
+                    self.findings.append(f"{what}: {case.name}/{name} is not what {path.stem} recorded")
+
+    def compare(self, tree: dict[str, str], what: str) -> None:
+        """The tree must be that of the undisturbed run, and nothing may be left but what a sweep takes."""
+        found = hash_tree(self.results)
+        for name in sorted(tree.keys() | found.keys()):
+            if tree.get(name) != found.get(name):
+                self.findings.append(f"{what}: {name} is not as in the undisturbed run")
+        self.counts["swept"] += len(sweep(self.results))
+        self.findings += [f"{what}: {name} is left" for name in list_temporary(self.results)]
+
+
+class Zygote:
+    """Starts stages quickly (`tests/faults/zygote.py`)."""
+
+    def __init__(self, workshop: Workshop, environment: dict[str, str] | None = None):
+        self.workshop = workshop
+        self.log = workshop.folder / "stage.log"
+        command = [sys.executable, "-m", "tests.faults.zygote"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env=os.environ | {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | (environment or {}),
+        )  # fmt: skip
+        assert self.process.stdout.readline() == "ready\n"
+
+    def start(self, stage: str, config: dict[str, Any], fault: dict[str, Any] | None = None, max_bytes: int = 0) -> int:
+        """Start a stage; return the id of its process."""
+        self.log.with_name("stage.log.count").unlink(missing_ok=True)
+        ask = {"argv": self.workshop.argv(stage, config), "folder": str(self.workshop.folder), "log": str(self.log)}
+        self.process.stdin.write(json.dumps(ask | {"fault": fault or {}, "max_bytes": max_bytes}) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self) -> int:
+        """Wait for it; return its status, minus the number of the signal that ended it."""
+        return int(self.process.stdout.readline())
+
+    def run(self, stage: str, config: dict[str, Any], fault: dict[str, Any] | None = None, max_bytes: int = 0) -> int:
+        self.start(stage, config, fault, max_bytes)
+        return self.end()
+
+    def count(self) -> int:
+        """Operations on files of the results that the last stage did."""
+        return int(self.log.with_name("stage.log.count").read_text())
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.process.stdout.close()
+
+    def __enter__(self) -> "Zygote":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass
+class Pace:
+    """How long the stages take, and how many operations on files they do, when nobody disturbs them."""
+
+    seconds: dict[str, float]
+    operations: dict[str, int]
+
+    def draw(self, rng: random.Random, stage: str, kind: str) -> tuple[dict[str, Any] | None, float]:
+        """Draw where to harm a stage: at an operation, or after some seconds."""
+        if rng.random() < 0.5:
+            return {"kind": kind, "at": rng.randint(1, max(1, self.operations[stage]))}, 0.0
+        return None, rng.uniform(0, self.seconds[stage])
+
+
+def run_undisturbed(workshop: Workshop, zygote: Zygote, config: dict[str, Any]) -> tuple[dict[str, str], Pace]:
+    """Run all stages; return the tree and the pace."""
+    pace = Pace({}, {})
+    for stage in STAGES:
+        start = time.monotonic()
+        status = zygote.run(stage, config)
+        assert status == 0, zygote.said()
+        pace.seconds[stage] = time.monotonic() - start
+        pace.operations[stage] = zygote.count()
+    return workshop.expect(), pace
+
+
+# --- the driver ------------------------------------------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-m", "drrx", "run", "--cores", "2"]
+
+
+def start_driver(workshop: Workshop, *options: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen:
+    """Start `drrx run`; what it says goes to ``driver.log``."""
+    with (workshop.folder / "driver.log").open("ab") as said:
+        said.write(f"\n==== {shlex.join(options)}\n".encode())
+        said.flush()
+        return subprocess.Popen(
+            [*COMMAND, *options], cwd=cwd or workshop.folder, stdout=said, stderr=said, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        )  # fmt: skip
+
+
+def find_processes(folder: Path, word: str) -> list[int]:
+    """Living processes that work in ``folder`` and have ``word`` in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            if word.encode() in words and (path / "cwd").readlink() == folder and words[0].endswith(b"python"):
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def send(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_all(folder: Path) -> None:
+    """End all that still works in ``folder``."""
+    for word in ("run", "snakemake", "run-stage"):
+        for pid in find_processes(folder, word):
+            send(pid, signal.SIGKILL)

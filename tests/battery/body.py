@@ -90,3 +90,14 @@ def free_slices(body: Body) -> NDArray[np.intp]:
     """Return slices away from both ends and from the middle of every ball."""
     used = np.rint(body.volume.to_index(body.markers_mm)[:, 0]).astype(int)
     return np.setdiff1d(np.arange(3, body.volume.shape[0] - 3), used)
+
+
+def crop(body: Body, margins: tuple[int, int, int]) -> Body:
+    """Return the middle of a body: ``margins`` slices, rows and columns less on each side."""
+    low, high = np.array(margins), np.array(body.volume.shape) - margins
+    affine = body.volume.world_from_index.copy()
+    affine[:3, 3] = body.volume.to_world(low)
+    at = body.volume.to_index(body.markers_mm)
+    inside = ((at > low + 1) & (at < high - 2)).all(axis=1)
+    part = tuple(slice(first, last) for first, last in zip(low, high, strict=True))
+    return Body(Volume(body.volume.values[part], affine), body.markers_mm[inside], body.width)

@@ -66,7 +66,8 @@ def _squeeze(head: bytes, num_zeros: int, wbits: int) -> bytes:
 @GROUP.kind("bomb-deflated", 46, "a deflated DICOM file that inflates to hundreds of MB",
             codes=("CORRUPT_FILE", "TOO_LARGE"))  # fmt: skip
 def _(folder: Path, rng: Generator) -> Built:
-    path = write_series(folder, stack(make_body(rng).volume), rng)
+    body = make_body(rng)
+    path = write_series(folder, stack(body.volume), rng)
     file = path / f"{rng.integers(20):03d}.dcm"
     data = pydicom.dcmread(file)
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -81,7 +82,7 @@ def _(folder: Path, rng: Generator) -> Built:
     engine = zlib.compressobj(1, zlib.DEFLATED, -15)
     parts = [engine.compress(plain[:at] + waste)] + [engine.compress(bytes(1 << 20)) for _ in range(size >> 20)]
     file.write_bytes(whole[:end] + b"".join([*parts, engine.compress(plain[at:]), engine.flush()]))
-    return Built(path)
+    return Built(path, body.volume, body.markers_mm)
 
 
 @GROUP.kind("bomb-zip", 46, "a small archive that unpacks to gigabytes", codes=("ARCHIVE_UNSAFE", "TOO_LARGE"))

@@ -70,6 +70,10 @@ def unpack(path: Path, settings: ReadCtSettings) -> Iterator[Path]:
             (_unpack_zip if path.name.lower().endswith(".zip") else _unpack_tar)(path, Path(folder), settings)
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, isal_zlib.error, EOFError, ValueError) as error:  # type: ignore[misc]
             raise make_corrupt(path, f"an archive that cannot be unpacked ({type(error).__name__})") from error
+        except (OSError, NotImplementedError, RuntimeError) as error:  # of a .zip that points before its beginning, ...
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            raise make_corrupt(path, f"an archive that cannot be unpacked ({type(error).__name__})") from error
         yield Path(folder)
 
 

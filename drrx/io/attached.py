@@ -15,6 +15,9 @@ from drrx.io.reading import make_header_error
 from drrx.io.stream import InflateStream, check_expansion, read_array
 
 MAX_HEADER_BYTES = 1 << 20
+#: Farther off, float32 (as files keep places) tells less than a tenth of a millimetre.
+MAX_MM = 1e6
+MIN_VOXEL_MM3 = 1e-9
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
@@ -90,11 +93,12 @@ def parse_flag(path: Path, text: str) -> bool:
 
 
 def check_affine(path: Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``affine``, or refuse it (``BAD_HEADER``) when it is not finite or loses an axis."""
+    """Return ``affine``, or refuse it (``BAD_HEADER``) when it is not finite, loses an axis or leads far away."""
     with np.errstate(all="ignore"):
-        volume = abs(np.linalg.det(affine)) if np.isfinite(affine).all() else math.nan
-    if not 1e-9 <= volume < math.inf:
-        raise make_header_error(path, f"the transform {affine[:3].tolist()}", "finite numbers and a spacing above zero")
+        fits = bool((np.abs(affine) <= MAX_MM).all()) and abs(np.linalg.det(affine)) >= MIN_VOXEL_MM3
+    if not fits:
+        found, needed = f"the transform {affine[:3].tolist()}", f"up to {MAX_MM:g} mm, and a spacing above zero"
+        raise make_header_error(path, found, needed)
     return affine
 
 

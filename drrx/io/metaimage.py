@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from drrx.errors import CaseRefused
 from drrx.io.attached import (
+    MAX_MM,
     TextHeader,
     VoxelPlace,
     add_field,
@@ -125,14 +126,15 @@ def _make_affine(path: Path, fields: dict[str, str], num_axes: int) -> NDArray[n
     offset = parse_numbers(path, fields.get("Offset", " 0" * num_axes), num_axes)[:3]
     identity = " ".join(str(int(number)) for number in np.eye(num_axes).ravel())
     numbers = parse_numbers(path, fields.get("TransformMatrix", identity), num_axes**2)
-    if (spacing <= 0).any():
+    if not ((spacing > 0) & (spacing <= MAX_MM)).all():
         raise CaseRefused(
             "BAD_SPACING", where=path.name, found=f"ElementSpacing {spacing.tolist()}", needed="numbers above zero",
             hint="Export the image again with its true spacing.",
         )  # fmt: skip
     # Each run of three numbers is the direction of one file axis (column, row, slice); inside the order is reversed.
     directions = numbers.reshape(num_axes, num_axes)[:3, :3].T
-    if not (np.abs((directions**2).sum(axis=0) - 1) <= 2 * UNIT_TOLERANCE).all():
+    lengths = np.hypot(np.hypot(*directions[:2]), directions[2])
+    if not (np.abs(lengths - 1) <= UNIT_TOLERANCE).all():
         raise make_header_error(path, f"TransformMatrix {directions.T.tolist()}", "directions of length 1")
     affine = np.eye(4)
     affine[:3, :3] = (directions * spacing)[:, ::-1]

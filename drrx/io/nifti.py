@@ -120,12 +120,15 @@ def read_volume(path: Path) -> Volume:
             where=str(path), found="no such file", needed="a canonical .nii.gz volume",
             hint="Make it with `drrx read-ct` or `drrx make-phantom`, or check the path.",
         )  # fmt: skip
-    with open_stream(path) as stream:
+    with open_stream(path) as stream, np.errstate(all="ignore"):
         header = _read_own_header(bytes(read_exactly(stream, HEADER_BYTES, path)), path)
         dtype, shape = header.get_data_dtype(), tuple(int(size) for size in header["dim"][3:0:-1])
-        world_from_index = lps_from_index(header.get_sform())
+        affine = header.get_sform()
+        if not np.isfinite(affine).all():
+            raise _not_canonical(path, "an sform that is not finite")
+        world_from_index = lps_from_index(affine)
         if not is_canonical(world_from_index):
-            raise _not_canonical(path, f"axes {_name_axes(header.get_sform())} or oblique")
+            raise _not_canonical(path, f"axes {''.join(map(str, nib.orientations.aff2axcodes(affine)))} or oblique")
         check_expansion(path, math.prod(shape) * dtype.itemsize, *measure_file(stream), ANY_COMPRESSION)
         read_exactly(stream, DATA_OFFSET - HEADER_BYTES, path)
         values = read_array(stream, dtype, shape, path)
@@ -148,11 +151,6 @@ def _read_own_header(block: bytes, path: Path) -> Any:
     if float(header["vox_offset"]) != DATA_OFFSET or int(header["sform_code"]) < 1:
         raise _not_canonical(path, "a header that drrx does not write (vox_offset, sform_code)")
     return header
-
-
-def _name_axes(affine: NDArray[np.float64]) -> str:
-    finite = np.isfinite(affine).all()
-    return "".join(map(str, nib.orientations.aff2axcodes(affine))) if finite else "that are not finite"
 
 
 def _not_canonical(path: Path, found: str) -> DrrxError:

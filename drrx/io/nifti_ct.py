@@ -35,7 +35,8 @@ def read_nifti(path: Path, settings: ReadCtSettings) -> Reading:
         ``FILE_MISSING``, ``FILE_UNREADABLE``, ``BAD_HEADER``, ``CORRUPT_FILE``, ``NOT_3D``, ``TOO_LARGE``,
         ``NO_ORIENTATION``, ``NIFTI_TRANSFORM``, ``BAD_RESCALE``.
     """
-    with open_stream(path) as stream:
+    # Numbers that are not finite are looked for, and need no warning (some NaN give one when they are copied).
+    with open_stream(path) as stream, np.errstate(all="ignore"):
         header, used = read_header(stream, path)
         sizes = check_shape(path.name, header.get_data_shape(), settings)
         dtype = header.get_data_dtype()
@@ -48,7 +49,6 @@ def read_nifti(path: Path, settings: ReadCtSettings) -> Reading:
         check_expansion(path, num_bytes, *measure_file(stream), settings.max_compression)
         skip_bytes(stream, int(header["vox_offset"]) - used, path)
         values = read_array(stream, dtype, tuple(sizes[::-1]), path)
-    with np.errstate(over="ignore", invalid="ignore"):  # not finite: counted and filled or refused later
         values = apply_rescale(values, slope, intercept)
     reading = Reading(Volume(values, lps_from_index(affine)), source={"format": "nifti"})
     if factor != 1.0:
@@ -111,8 +111,7 @@ def _read_qform(path: Path, header: Any) -> NDArray[np.float64]:
     if float(header["pixdim"][0]) == 0:  # "should not occur"; the standard then takes 1
         header["pixdim"][0] = 1
     try:
-        with np.errstate(all="ignore"):
-            qform = np.array(header.get_qform(), dtype=np.float64)
+        qform = np.array(header.get_qform(), dtype=np.float64)
     except (nib.spatialimages.HeaderDataError, ValueError):
         qform = np.full((4, 4), np.nan)
     if not np.isfinite(qform).all():
@@ -122,8 +121,7 @@ def _read_qform(path: Path, header: Any) -> NDArray[np.float64]:
 
 def _check_same(path: Path, sform: NDArray[Any], qform: NDArray[Any], shape: tuple[int, ...]) -> None:
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape) - 1)
-    with np.errstate(all="ignore"):
-        difference = np.linalg.norm(corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3], axis=1).max()
+    difference = np.linalg.norm(corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3], axis=1).max()
     if not difference <= SAME_TRANSFORM_MM:
         raise CaseRefused(
             "NIFTI_TRANSFORM", where=path.name, found=f"sform and qform {difference:.1f} mm apart",

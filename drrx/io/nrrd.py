@@ -158,8 +158,9 @@ def _make_affine(
     # One column per file axis (column, row, slice); inside the order is reversed.
     columns = np.stack([parse_numbers(path, vector, 3) for vector in vectors[:3]], axis=1)
     scale = np.array(signs) * np.array(factors)
-    affine[:3, :3] = (scale[:, None] * columns)[:, ::-1]
-    affine[:3, 3] = scale * parse_numbers(path, origin, 3)
+    with np.errstate(over="ignore"):
+        affine[:3, :3] = (scale[:, None] * columns)[:, ::-1]
+        affine[:3, 3] = scale * parse_numbers(path, origin, 3)
     return check_affine(path, affine), factors
 
 

@@ -22,6 +22,7 @@ _TRAPS = tuple(
         (r"[-+]?0[0-9_]+(\.[0-9_]*)?", "a number with a leading zero", "Write it without the zero, or quote it."),
         (r"[-+]?[0-9][0-9_]*(:[0-9]+)+(\.[0-9_]*)?", "digits that YAML takes for base 60", "Quote it."),
         (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ T].*)?", "a word that YAML takes for a date", "Quote it."),
+        (r"=", "a sign that YAML keeps for itself", "Quote it."),
         (r"[-+]?\.inf|\.nan", "a number that is not finite", "Write a finite number."),
     )
 )  # fmt: skip

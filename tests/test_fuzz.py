@@ -1,0 +1,111 @@
+"""Damaged files give a valid result or a typed error: hypothesis draws the damage, about 4 s for each reader.
+
+`make fuzz` goes on for as long as you like, with limits on memory and time that only a process of its own can have.
+"""
+
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz import __main__ as main
+from tests.fuzz.__main__ import Run, Tally
+from tests.fuzz.child import FINDING
+from tests.fuzz.targets import MAX_SECONDS, TARGETS
+
+#: Inputs that take about 4 s on a slow core, processes of their own included.
+NUM_INPUTS = {"dicom": 200, "codecs": 120, "enhanced": 250, "archives": 120, "config": 120, "weights": 150}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_give_a_valid_result_or_a_typed_error(name):
+    target = TARGETS[name]
+
+    # The blob that is printed repeats a failure: @reproduce_failure. Files are found anew in each run.
+    @settings(
+        max_examples=NUM_INPUTS.get(name, 400), deadline=1000 * MAX_SECONDS, database=None, print_blob=True,
+        derandomize=False, phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )  # fmt: skip
+    @given(st.data())
+    def try_one(data):
+        made = target.make_input(lambda n: data.draw(st.integers(0, n - 1)))
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            target.try_input(Path(folder), made)
+
+    try_one()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_undamaged_files_are_read(tmp_path, name):
+    target = TARGETS[name]
+    for number, seed in enumerate(target.make_seeds()):
+        assert target.try_input(tmp_path / str(number), seed) == "read", seed.entry
+
+
+class Crash(Exception):
+    """What no reader may raise."""
+
+
+def test_a_finding_is_found_and_kept(tmp_path, monkeypatch):
+    """The law itself is tested: on readers that raise, repeat text of the file, wait, or give nonsense."""
+    target = TARGETS["marks"]
+    made = target.make_seeds()[0]
+
+    def read_badly(_):
+        raise Crash
+
+    with pytest.raises(Crash):
+        type(target)("x", target.make_seeds, target.edits, read_badly).try_input(tmp_path / "a", made)
+    run, tally = Run("marks", 1, tmp_path / "keep"), Tally()
+    run._count(f"0 {FINDING}:Crash@marks.py:1 0.01 100", tmp_path)
+    run._count("1 BAD_ANNOTATIONS 11.0 100", tmp_path)
+    run._count("2 read 0.1 100", tmp_path)
+    assert dict(run.tally.findings) == {"Crash@marks.py:1": 1, "slow": 1}
+    assert dict(run.tally.outcomes) == {FINDING: 2, "read": 1}
+    assert sorted(path.name for path in (tmp_path / "keep").iterdir()) == ["marks-1-0", "marks-1-1"]
+    assert "--reader marks --seed 1 --only 1" in (tmp_path / "keep" / "marks-1-1" / "finding.txt").read_text()
+    assert not tally.findings
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("import time; time.sleep(60)", "no answer in time"),
+        ("import os; os.abort()", "died (-6)"),
+        ("1 / 0", "died (1)"),
+    ],
+)
+def test_a_process_that_waits_or_dies_is_a_finding_and_begun_anew(tmp_path, monkeypatch, end, told):
+    monkeypatch.setattr(main, "PATIENCE_SECONDS", 0.5)
+    starts = []
+
+    def make_command(run, work):
+        starts.append(run.number)
+        lines = f"ready\n{run.number} read 0.1 100\n"
+        return [sys.executable, "-c", f"print({lines!r}, end='', flush=True); {end}"]
+
+    monkeypatch.setattr(Run, "_make_command", make_command)
+    tally = Run("marks", 3, tmp_path).go(0.02)
+    assert starts[0] == 0
+    assert starts == [2 * number for number in range(len(starts))], "the input that ended it is left out"
+    assert len(starts) > 1 or told == "no answer in time"
+    assert set(tally.findings) == {told}
+    assert (tmp_path / "marks-3-1" / "input" / "marks.csv").is_file()
+
+
+def test_a_run_reads_one_input_after_another_and_tells_their_number(tmp_path, capsys):
+    arguments = ["--minutes", "0.05", "--reader", "marks", "--reader", "cohort", "--seed", "1"]
+    assert main.main([*arguments, "--keep", str(tmp_path), "--json", str(tmp_path / "counts.json")]) == 0
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    assert list(counts) == ["marks", "cohort"]
+    assert all(sum(tally["outcomes"].values()) > 20 and not tally["findings"] for tally in counts.values())
+    assert "0 findings" in capsys.readouterr().out
+    assert main.main([*arguments, "--only", "5"]) == 0
+    assert capsys.readouterr().out.split()[-1] in counts["marks"]["outcomes"]

@@ -14,13 +14,14 @@ SLURM = $(VENV)/.drrx-slurm-$(KEY)
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 
-.PHONY: help demo test test-slurm check format clean distclean
+.PHONY: help demo test test-slurm test-faults check format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    set up .venv, run the example cohort (2 phantoms) on CORES=$(CORES), data set in results/dataset'
 	@echo 'make test    set up .venv with the test tools, run the tests'
 	@echo 'make test-slurm  the workflow on a SLURM cluster that is started for it (root, and the SLURM programs; 4 minutes)'
+	@echo 'make test-faults  200 kill -9, 100 SIGTERM, full and read-only disks (an hour; all of it as root only)'
 	@echo 'make check   formatting, types, import rules, workflow lint'
 	@echo 'make format  put Python and Snakemake files into the house format'
 	@echo 'make clean   remove caches (results/ and .venv stay); make distclean removes .venv too'
@@ -34,6 +35,9 @@ test: $(DEVELOP)
 
 test-slurm: $(SLURM)
 	$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py
+
+test-faults: $(DEVELOP)
+	$(BIN)/python -m tests.faults --kills 200 --terms 100 --full 20 --output faults.json
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from tests.faults.workshop import (
 )
 
 #: Kills of one stage in one round, at most; then it may finish.
-MOST = 4
+MOST = 8
 
 
 def kill_stages(workshop: Workshop, zygote: Zygote, trees: dict, pace: Pace, rng: random.Random, number: int) -> None:
@@ -44,7 +44,7 @@ def kill_round(
     done = 0
     for stage in only:
         for turn in range(MOST + 1):
-            is_last = turn == MOST or done >= left or rng.random() < 0.1
+            is_last = turn == MOST or done >= left or rng.random() < 0.07
             fault, seconds = (None, None) if is_last else pace.draw(rng, stage, "kill")
             pid = zygote.start(stage, config, fault)
             if seconds:
@@ -78,7 +78,7 @@ def kill_drivers(workshop: Workshop, trees: dict, rng: random.Random, number: in
                 time.sleep(rng.uniform(0, longest_s / 4))
                 workshop.counts["orphans waked beside the next driver"] += send(pid, signal.SIGCONT)
             held = []
-            may_end = done >= number or rng.random() < 0.15
+            may_end = done >= number or rng.random() < 0.04
             if _wait(driver, None if may_end else rng.uniform(0.5, longest_s)):
                 break
             done += 1

@@ -28,7 +28,7 @@ def stop_stages(workshop: Workshop, zygote: Zygote, trees: dict, pace: Pace, rng
         workshop.clear()
         turn += 1
         for stage in STAGES:
-            for _ in range(3):
+            for _ in range(6):
                 fault, seconds = pace.draw(rng, stage, "term")
                 if len(took) >= number:
                     fault, seconds = None, 0.0

@@ -3,6 +3,8 @@
 
 VENV ?= .venv
 CORES ?= 2
+MINUTES ?= 30
+KEEP ?= runs/fuzz
 MAKEFLAGS += --no-print-directory
 BIN = $(VENV)/bin
 # A changed dependency makes a new stamp, and so a new installation.
@@ -14,7 +16,7 @@ SLURM = $(VENV)/.drrx-slurm-$(KEY)
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 
-.PHONY: help demo test test-slurm test-faults check format clean distclean
+.PHONY: help demo test test-slurm test-faults fuzz check format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +24,7 @@ help:
 	@echo 'make test    set up .venv with the test tools, run the tests'
 	@echo 'make test-slurm  the workflow on a SLURM cluster that is started for it (root, and the SLURM programs; 4 minutes)'
 	@echo 'make test-faults  200 kill -9, 100 SIGTERM, full and read-only disks (an hour; all of it as root only)'
+	@echo 'make fuzz    damaged files for every reader, MINUTES=$(MINUTES) each; inputs of findings go to KEEP=$(KEEP)'
 	@echo 'make check   formatting, types, import rules, workflow lint'
 	@echo 'make format  put Python and Snakemake files into the house format'
 	@echo 'make clean   remove caches (results/ and .venv stay); make distclean removes .venv too'
@@ -38,6 +41,9 @@ test-slurm: $(SLURM)
 
 test-faults: $(DEVELOP)
 	$(BIN)/python -m tests.faults --kills 200 --terms 100 --full 20 --output faults.json
+
+fuzz: $(DEVELOP)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --keep $(KEEP)
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .

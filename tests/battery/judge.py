@@ -48,6 +48,11 @@ def _compare(found: Volume, truth: Volume, built: Built, exact: bool) -> str:
     return "another grid" if exact else _compare_places(found.with_values(values), truth)
 
 
+def to_canonical(values: NDArray, affine: NDArray[np.float64]) -> Volume:
+    """Return what another reader gave with its axes permuted and flipped to the canonical ones."""
+    return orient(Volume(values, affine))
+
+
 def is_same_grid(first: Volume, second: Volume, tolerance_mm: float) -> bool:
     """Return whether both grids have the same shape and the same corners."""
     if first.shape != second.shape:

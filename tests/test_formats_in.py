@@ -1,6 +1,7 @@
 """Volumes, tables and pictures from outside: what fits is read in mm, all else is refused by name, without waiting."""
 
 import contextlib
+import errno
 import gzip
 import json
 import os
@@ -242,9 +243,10 @@ def test_pipes_devices_folders_and_absent_files_are_refused_at_once(tmp_path, na
     assert refuse(read, path) in ("CORRUPT_FILE", "BAD_HEADER")
 
 
-def test_errors_of_the_disk_are_told_without_the_path(tmp_path, ct, monkeypatch):
+def test_faults_of_the_machine_are_no_fault_of_the_file(tmp_path, ct, monkeypatch):
     path = tmp_path / "ct.nii.gz"
     write_volume(path, ct)
+    write_table(tmp_path / "t.csv", "case,path,cohort\na,x,B\n")
 
     def fail(number):
         def open_badly(*_):
@@ -252,12 +254,24 @@ def test_errors_of_the_disk_are_told_without_the_path(tmp_path, ct, monkeypatch)
 
         return open_badly
 
-    for number in (5, 13, 116):  # EIO, EACCES, ESTALE
+    for number in (errno.EIO, errno.EACCES, errno.ESTALE, errno.EMFILE, errno.ENOSPC):
+        monkeypatch.setattr(os, "open", fail(number))
+        with pytest.raises(OSError, match=os.strerror(number)):  # the case fails, and is done again next time
+            read_nifti(path, SETTINGS)
+        with pytest.raises(DrrxError, match=os.strerror(number)) as caught:
+            read_cohort(tmp_path / "t.csv")
+        assert str(tmp_path) not in str(caught.value)
+    for number in (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO):
         monkeypatch.setattr(os, "open", fail(number))
         assert refuse(read_nifti, path) == "FILE_UNREADABLE"
-    monkeypatch.setattr(os, "open", fail(24))  # too many open files: not the fault of this one
-    with pytest.raises(OSError, match="Too many open files"):
-        read_nifti(path, SETTINGS)
+
+
+def test_a_radiograph_that_is_gone_is_an_error_and_no_refusal_of_its_case(tmp_path):
+    for read in (read_image, read_film):
+        for name in ("none.png", "none.dcm"):
+            with pytest.raises(DrrxError, match="no such file") as caught:
+                read(tmp_path / name)
+            assert not isinstance(caught.value, CaseRefused)
 
 
 # ---- bombs

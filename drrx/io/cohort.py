@@ -139,10 +139,9 @@ def read_cohort(path: Path, cases: Collection[str] | None = None) -> tuple[Cohor
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         text = read_text(path)
-    except CaseRefused as error:
-        raise _table_error(
-            path, error.found, "a readable UTF-8 table", "Check the path, or save it as UTF-8."
-        ) from error
+    except (CaseRefused, OSError) as error:
+        found = error.found if isinstance(error, CaseRefused) else str(error.strerror)
+        raise _table_error(path, found, "a readable UTF-8 table", "Check the path, or save it as UTF-8.") from error
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     delimiter = max("\t,;", key=first.count)
     # Strict: a quote that is never closed would swallow the cases of all lines after it.

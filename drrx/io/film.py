@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drrx.errors import DrrxError
-from drrx.io.picture import MAX_NUM_PIXELS, make_picture_error, open_picture
-from drrx.io.plain import open_plain
+from drrx.io.picture import MAX_NUM_PIXELS, make_picture_error, open_film, open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm")
 # Of the decoders that may be installed, GDCM can end the program and pylibjpeg's RLE panics.
@@ -54,7 +53,7 @@ def _read_picture(path: Path) -> FilmPixels:
 
 
 def _read_dicom(path: Path) -> FilmPixels:
-    with open_plain(path) as stream, warnings.catch_warnings():
+    with open_film(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they repeat values of the header
         try:
             return _decode_dicom(path, stream)

@@ -32,8 +32,8 @@ def read_ids(folder: Path) -> list[str]:
     path = folder / INDEX
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
-    except (CaseRefused, csv.Error) as error:
-        found = error.found.removesuffix(" or folder") if isinstance(error, CaseRefused) else str(error)
+    except (CaseRefused, OSError, csv.Error) as error:
+        found = getattr(error, "found", "") or getattr(error, "strerror", "") or str(error)
         raise _index_error(path, found, "a table with a column id", "Name the folder of a nodule library.") from error
     names = [(row.get("id") or "").strip() for row in rows]
     if not names or not all(names):

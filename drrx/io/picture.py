@@ -4,16 +4,29 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
-from drrx.errors import DrrxError
+from drrx.errors import CaseRefused, DrrxError
 from drrx.io.plain import open_plain
 
 #: Others start programs (EPS) or are read by seldom used decoders.
 FORMATS = ("PNG", "JPEG", "TIFF")
 #: Five times the largest detector.
 MAX_NUM_PIXELS = 100_000_000
+
+
+@contextmanager
+def open_film(path: Path) -> Iterator[IO[bytes]]:
+    """Open a plain file; what `open_plain` refuses is an error here: a radiograph is no case that is left out."""
+    try:
+        with open_plain(path) as stream:
+            yield stream
+    except (CaseRefused, OSError) as error:
+        raise make_picture_error(
+            path, error.found if isinstance(error, CaseRefused) else str(error.strerror)
+        ) from error
 
 
 @contextmanager
@@ -25,7 +38,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
     DrrxError
         No such file, not readable, more than one frame or 100 million pixels.
     """
-    with open_plain(path) as stream, warnings.catch_warnings():
+    with open_film(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             Image.open(stream, formats=FORMATS).verify()  # checksums and the end of a PNG, which loading looks past

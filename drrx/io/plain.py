@@ -13,8 +13,9 @@ from typing import IO
 
 from drrx.errors import CaseRefused
 
-#: No room on the disk, too many open files: that is no fault of the file that is read.
-NOT_OF_THE_FILE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: What is wrong with the file or its name. Missing rights, a full disk, a server that is gone are not: those errors go
+#: on as they are, and the case may be done when the machine is well again.
+_OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 MAX_TEXT_BYTES = 1 << 28
 
 
@@ -34,8 +35,8 @@ def _make_unreadable(path: Path, error: OSError) -> CaseRefused:
             hint="Correct the path; in a cohort table it is relative to the folder of the table.",
         )  # fmt: skip
     return CaseRefused(
-        "FILE_UNREADABLE", where=path.name, found=error.strerror or "a read error", needed="a file that can be read",
-        hint="Give the user who runs drrx the right to read it, and check the disk.",
+        "FILE_UNREADABLE", where=path.name, found=error.strerror or "a read error", needed="a plain file",
+        hint="Give the file itself, by a name that the system can hold.",
     )  # fmt: skip
 
 
@@ -46,17 +47,19 @@ def open_plain(path: Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     CaseRefused
-        ``FILE_MISSING``; ``FILE_UNREADABLE``: no right to read, read error, or no plain file.
+        ``FILE_MISSING``; ``FILE_UNREADABLE``: a folder, pipe, socket or device, or a name that cannot be.
+    OSError
+        The machine's fault: no right to read, read error, too many open files, ...
     """
     try:
         with open(_open_descriptor(path), "rb") as raw:
             yield raw
     except OSError as error:
-        if error.errno in NOT_OF_THE_FILE:
-            raise
-        if error.strerror:
+        if error.errno is None:  # of a decoder
+            raise make_corrupt(path, str(error) or type(error).__name__) from error
+        if error.errno in _OF_THE_FILE:
             raise _make_unreadable(path, error) from error
-        raise make_corrupt(path, str(error) or type(error).__name__) from error
+        raise
 
 
 def _open_descriptor(path: Path) -> int:

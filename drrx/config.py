@@ -22,6 +22,7 @@ from drrx.errors import DrrxError
 from drrx.fingerprint import stage_fingerprint
 from drrx.geometry import VIEW_NAME_PATTERN, VIEW_NAMES, ViewName
 from drrx.io.settings import ReadCtSettings
+from drrx.io.strict_yaml import check_texts
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.phantom.settings import MakePhantomSettings
 from drrx.projector.settings import ProjectCtSettings
@@ -146,6 +147,7 @@ def load_config(values: Mapping[str, Any], where: str = "config.yaml") -> Config
                 where=f"{where}: {section}.{key}", found="a key that the workflow sets itself",
                 needed=f"the top-level key '{taken[key]}'", hint=f"Remove {section}.{key}.",
             )  # fmt: skip
+    check_texts(values, where)
     try:
         # A section that was left empty in YAML arrives as None and means its defaults.
         config = _ADAPTER.validate_python({key: value for key, value in values.items() if value is not None})

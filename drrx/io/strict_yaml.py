@@ -5,9 +5,9 @@ Snakemake reads ``config.yaml`` by YAML 1.1 and YTE: of two equal keys the last 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -26,6 +26,7 @@ _TRAPS = tuple(
         (r"[-+]?\.inf|\.nan", "a number that is not finite", "Write a finite number."),
     )
 )  # fmt: skip
+_RESERVED = re.compile(r"[{}<>\x00-\x1f\x7f\u2028\u2029]")
 _OPTIONS = ("--configfile", "--configfiles")
 
 
@@ -66,6 +67,27 @@ def check_config_options(options: Sequence[str]) -> None:
                 check_yaml(Path(value))
         elif taken:
             check_yaml(Path(option))
+
+
+def check_texts(values: Mapping[str, Any], where: str) -> None:
+    """Refuse settings whose texts hold what Snakemake would take for a place to fill in, or control characters.
+
+    Raises
+    ------
+    DrrxError
+        Names the first key with one of ``{ } < >`` or a control character.
+    """
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            check_texts(value, f"{where}: {key}")
+            continue
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(text, str) and (bad := _RESERVED.search(text)):
+                raise DrrxError(
+                    where=f"{where}: {key}", found=f"{bad[0]!r} in {text[:80]!r}",
+                    needed="text without { } < > and without line breaks or other control characters",
+                    hint="Rename the file or folder, or name it through a link.",
+                )  # fmt: skip
 
 
 def _check_events(path: Path, events: Iterator[yaml.Event]) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -531,6 +532,39 @@ def test_a_detached_nrrd_may_end_without_a_newline_and_ends_its_packed_voxels_wi
     broken[-5] ^= 1
     raw.write_bytes(broken)
     assert refuse(read_nrrd, path) == "CORRUPT_FILE"
+
+
+@pytest.mark.parametrize("line", [b"# a comment\n", b"k%d:=v\n", b"k%d: v\n"])
+def test_long_text_headers_take_no_time(tmp_path, ct, line):
+    many = b"".join(line % n if b"%" in line else line for n in range(60_000))
+    started = time.process_time()
+    path = edit_text(write_mha(tmp_path / "ct.nrrd", ct), b"endian:", many + b"endian:")
+    assert_same(read_nrrd(path, SETTINGS), ct)
+    path = edit_text(
+        write_mha(tmp_path / "ct.mha", ct), b"NDims", many.replace(b":", b"=").replace(b"#", b"=") + b"NDims"
+    )
+    with contextlib.suppress(CaseRefused):
+        read_metaimage(path, SETTINGS)
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.mha", "ct.nrrd"])
+def test_a_bit_of_packed_voxels_never_turns_unseen(tmp_path, ct, name):
+    path = tmp_path / name
+    write_volume(path, ct) if name == "ct.nii.gz" else write_mha(path, ct, packed=True)
+    data = path.read_bytes()
+    start = {"ct.nii.gz": 0, "ct.mha": data.find(b"LOCAL\n") + 6, "ct.nrrd": data.find(b"\n\n") + 2}[name]
+    num_seen = 0
+    for place in range(start, len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << (place % 8)
+        for broken in (flipped, data[:place]):
+            path.write_bytes(broken)
+            try:
+                assert_same(READERS[name](path, SETTINGS), ct)  # such as in the time stamp of gzip
+            except CaseRefused:
+                num_seen += 1
+    assert num_seen > 2 * (len(data) - start) - 20
 
 
 # ---- tables

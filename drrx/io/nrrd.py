@@ -87,7 +87,8 @@ def _read_header(path: Path) -> TextHeader:
     start = data.find(b"\n") + 1
     while start < len(data):
         # The last line of a detached header may end with the file.
-        end = data.find(b"\n", start) if b"\n" in data[start:] else len(data)
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
         line = os.fsdecode(data[start:end]).strip()
         start = end + 1
         if not line:

@@ -20,7 +20,7 @@ SERIES = "seriesuid"
 LUNG_BELOW_HU = -500
 MAX_NUM_MARKS = 255
 #: Wider than a lung: such a number is in another unit.
-MAX_DIAMETER_MM = 300.0
+MAX_DIAMETER_MM = 150.0
 
 
 class Mark(NamedTuple):

@@ -44,11 +44,19 @@ def main() -> None:
         started = time.monotonic()
         outcome = _try(target, folder, made, work / f"{number}.txt", noise)
         seconds = time.monotonic() - started
+        if left := list(work.glob("drrx-*")):
+            outcome = outcome if outcome.startswith(FINDING) else f"{FINDING}:left-in-the-temporary-folder"
+            _remove(left)
         peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         lines.write(f"{number} {outcome} {seconds:.3f} {peak // 1024}\n")
         if not outcome.startswith(FINDING) and seconds < MAX_SECONDS:
             shutil.rmtree(folder)
         number += 1
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _limit_memory() -> None:

@@ -219,3 +219,18 @@ def edit_safetensors(data: bytes, pick: Pick) -> bytes:
     size = int.from_bytes(data[:8], "little")
     header = choose(pick, TEXT)(data[8 : 8 + size], pick)
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+def edit_member_name(data: bytes, pick: Pick) -> bytes:
+    """Put another folder of the same length before the names in an archive: everywhere, or at one place."""
+    new = choose(
+        pick,
+        (b"../../", b"/tmp/a", b"..\\..\\", b"C:\\abc", b"serie\0", b"a/b/c/", b"./././", b"\xff\xfe\xfd\xfc\xfb\xfa"),
+    )
+    place = pick(max(1, data.count(b"series/")))
+    return data.replace(b"series", new) if pick(2) else new.join(_split_at(data, b"series", place))
+
+
+def _split_at(data: bytes, word: bytes, number: int) -> tuple[bytes, ...]:
+    parts = data.split(word)
+    return (word.join(parts[: number + 1]), word.join(parts[number + 1 :])) if len(parts) > 1 else (data,)

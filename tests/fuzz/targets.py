@@ -32,6 +32,7 @@ from tests.fuzz.edits import (
     Pick,
     apply_edits,
     choose,
+    edit_member_name,
     edit_png,
     edit_safetensors,
     inside_gzip,
@@ -81,11 +82,14 @@ class Target:
         for name, data in made.files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
+        error = None
         try:
             self.read(folder / made.entry)
         except DrrxError as found:
             error = found
-        else:
+        there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert there <= {*made.files, f"{made.entry}.sha256"}, "a reader wrote beside its input"
+        if error is None:
             return "read"
         assert not self.has_secrets or SECRET not in str(error), "the message repeats text of the file"
         assert is_json([str(error), error.hint])
@@ -172,7 +176,8 @@ def _edits_of_masks(name: str) -> Sequence[Edit]:
 
 
 def _edits_of_archives(name: str) -> Sequence[Edit]:
-    return (inside_gzip(BYTES),) if name.endswith(".gz") else BYTES
+    edits = (edit_member_name, edit_member_name, *BYTES)
+    return (inside_gzip(edits),) if name.endswith(".gz") else edits
 
 
 def _edits_of_pictures(name: str) -> Sequence[Edit]:

@@ -1,6 +1,7 @@
 """What a run tells of itself: how far it is, and what its stages cost."""
 
 import json
+import os
 
 import pytest
 
@@ -9,6 +10,7 @@ from drrx.config import STAGES
 from drrx.costs import StageSummary, format_summary, summarise_run, write_summary
 from drrx.errors import DrrxError
 from drrx.io.files import read_json, write_json, write_text
+from drrx.io.owner import take
 from drrx.progress import LAST_STAGE, Progress, status_file, tell_status, tell_time
 
 SHARDS = {"x-0001": 8, "x-0002": 8, "x-0003": 4}
@@ -134,3 +136,18 @@ def test_drrx_status_tells_line_and_cost(results, capsys):
     told = capsys.readouterr().out
     assert told.startswith("32 %: ... (running, told ")
     assert "read_ct" in told
+
+
+def test_drrx_status_names_the_run_that_goes_on_and_the_one_that_was_killed(tmp_path, capsys):
+    status_file(tmp_path).parent.mkdir(parents=True)
+    write_json(status_file(tmp_path), {"state": "running", "line": "50 %", "time": 0.0, "start": 0.0})
+    owner = take(tmp_path)
+    assert main(["status", str(tmp_path)]) == 0
+    assert f"\nrun by process {os.getpid()} on " in capsys.readouterr().out
+    record = read_json(owner.path)
+    owner.path.write_text(json.dumps(record | {"pid": 2**22 + 1}))
+    assert main(["status", str(tmp_path)]) == 0
+    assert "\nthe run was killed (process 4194305 on " in capsys.readouterr().out
+    owner.path.unlink()
+    assert main(["status", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("\n") == 1

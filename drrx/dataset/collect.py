@@ -1,5 +1,6 @@
 """Put the data set together: images, tables, formats, pages; the manifest comes last."""
 
+import contextlib
 import os
 import shutil
 from collections import Counter
@@ -33,7 +34,8 @@ from drrx.dataset.splits import check_shares
 from drrx.dataset.tables import write_tables
 from drrx.dataset.viewer.write import write_viewer
 from drrx.io.cohort import CohortRow
-from drrx.io.files import write_json, write_whole
+from drrx.io.fence import hold_owner
+from drrx.io.files import remove, write_json, write_whole
 from drrx.records.variant import TWIN
 
 #: Folders with nothing but files of the data set: what is not of this run is removed.
@@ -149,12 +151,11 @@ def _place(source: Path, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if link:
         # Renaming one hard link onto another of the same file does nothing, so the old one goes first.
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-            return
-        except OSError:
-            pass
+        with hold_owner():
+            target.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.link(source, target)
+                return
     with write_whole(target) as temporary:
         shutil.copyfile(source, temporary)
 
@@ -164,4 +165,4 @@ def _remove_others(folder: Path, names: set[str], old_names: set[str]) -> None:
     lying = (path for name in FOLDERS for path in (folder / name).glob("*") if path.is_file())
     for name in sorted({path.relative_to(folder).as_posix() for path in lying} | old_names):
         if name not in names:
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)

@@ -19,7 +19,7 @@ from drrx.environment import read_environment
 from drrx.errors import DrrxError
 from drrx.io.checksums import NAME as SUMS
 from drrx.io.checksums import hash_files, write_sums
-from drrx.io.files import sha256_file, write_text
+from drrx.io.files import remove, sha256_file, write_text
 
 MANIFEST, FILES = "manifest.json", "files.tsv"
 #: What this module writes, in its order.
@@ -31,7 +31,7 @@ _HEADER = "bytes\tsha256\tname"
 
 def take_manifest(folder: Path) -> set[str]:
     """Remove the manifest of an earlier run, if there is one, and return the names of its files."""
-    (folder / MANIFEST).unlink(missing_ok=True)
+    remove(folder / MANIFEST)
     return {*read_files(folder / FILES), *NAMES} if (folder / FILES).is_file() else set()
 
 

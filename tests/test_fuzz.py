@@ -9,14 +9,18 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from drrx.errors import DrrxError
+from drrx.io.ct import read_volume_file
 from tests.fuzz import __main__ as main
 from tests.fuzz.__main__ import Run, Tally
-from tests.fuzz.child import FINDING
-from tests.fuzz.targets import MAX_SECONDS, TARGETS
+from tests.fuzz.child import FINDING, make_input
+from tests.fuzz.targets import MAX_SECONDS, SETTINGS, TARGETS
 
 #: Inputs that take about 4 s on a slow core, processes of their own included.
 NUM_INPUTS = {"dicom": 200, "codecs": 120, "enhanced": 250, "archives": 120, "config": 120, "weights": 150}
@@ -109,3 +113,37 @@ def test_a_run_reads_one_input_after_another_and_tells_their_number(tmp_path, ca
     assert "0 findings" in capsys.readouterr().out
     assert main.main([*arguments, "--only", "5"]) == 0
     assert capsys.readouterr().out.split()[-1] in counts["marks"]["outcomes"]
+
+
+#: Lines that SimpleITK cannot do without and does not miss: it gives nonsense then.
+NEEDED_BY_ITK = b"CompressedDataSize = "
+
+
+@pytest.mark.parametrize("name", ["nifti", "metaimage", "nrrd"])
+def test_what_simpleitk_reads_too_it_reads_alike(tmp_path, name, capfd):
+    """Damaged files that both readers take: the same numbers at the same place."""
+    num_both = 0
+    for number in range(500):
+        made, folder = make_input(TARGETS[name], 7, number), tmp_path / str(number)
+        folder.mkdir()
+        for file, data in made.files.items():
+            (folder / file).write_bytes(data)
+        try:
+            volume = read_volume_file(folder / made.entry, SETTINGS).volume
+            image = sitk.ReadImage(str(folder / made.entry))
+        except (DrrxError, RuntimeError):
+            continue
+        header = made.files[made.entry][:1000]
+        if b"CompressedData = True" in header and NEEDED_BY_ITK not in header:
+            continue
+        num_both += 1
+        values = sitk.GetArrayFromImage(image).reshape(volume.shape)
+        finite = np.isfinite(volume.values)  # SimpleITK has 0 for NaN
+        np.testing.assert_allclose(volume.values[finite], values[finite], atol=1e-3, err_msg=str(number))
+        for corner in np.ndindex(2, 2, 2):
+            index = np.array(corner) * (np.array(volume.shape) - 1)
+            place = image.TransformIndexToPhysicalPoint([*index.tolist()[::-1], *[0] * (image.GetDimension() - 3)])
+            # Between sform and qform, of which either takes another, half a millimetre is let pass.
+            np.testing.assert_allclose(volume.to_world(index), place[:3], atol=0.5, err_msg=str(number))
+    capfd.readouterr()
+    assert num_both > 30

@@ -92,7 +92,7 @@ def _unpack_zip(path: Path, folder: Path, settings: ReadCtSettings) -> None:
         for member in archive.infolist():
             budget.count_member()
             kind = stat.S_IFMT(member.external_attr >> 16)
-            if member.is_dir():
+            if member.filename.endswith("/"):  # a folder; is_dir() wants a name
                 continue
             if kind not in (0, stat.S_IFREG):
                 raise _refuse_member(path, "a link or device")

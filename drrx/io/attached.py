@@ -67,8 +67,8 @@ def resolve_beside(path: Path, name: str) -> Path:
 
 
 def parse_numbers(path: Path, text: str, count: int | None = None) -> NDArray[np.float64]:
-    """Return the numbers in ``text`` (blanks, commas or parentheses between them); ``BAD_HEADER`` otherwise."""
-    words = re.sub(r"[,()]", " ", text).split()
+    """Return the numbers in ``text``, with blanks between them; ``BAD_HEADER`` otherwise."""
+    words = text.split()
     if not words or not all(NUMBER.fullmatch(word) for word in words):
         raise make_header_error(path, "a line without the numbers it needs", "finite numbers")
     numbers = np.array([float(word) for word in words])

@@ -104,6 +104,8 @@ def _choose_transform(path: Path, header: Any, settings: ReadCtSettings) -> NDAr
         return qform
     if sform is not None and qform is not None:
         _check_same(path, sform, qform, header.get_data_shape()[:3])
+    if sform is not None:
+        _check_spacing(path, sform, header)
     return np.array(qform if sform is None else sform, dtype=np.float64)
 
 
@@ -127,6 +129,18 @@ def _check_same(path: Path, sform: NDArray[Any], qform: NDArray[Any], shape: tup
             "NIFTI_TRANSFORM", where=path.name, found=f"sform and qform {difference:.1f} mm apart",
             needed=f"the same place within {SAME_TRANSFORM_MM} mm",
             hint="Set read_ct.nifti_transform to sform or qform if you know which one is right.",
+        )  # fmt: skip
+
+
+def _check_spacing(path: Path, sform: NDArray[Any], header: Any) -> None:
+    """Refuse an sform of another spacing than ``pixdim``: some readers take the one, some the other."""
+    told, spacing = header["pixdim"][1:4].astype(np.float64), np.linalg.norm(sform[:3, :3], axis=0)
+    off_mm = np.abs(spacing - told) * (np.array(header.get_data_shape()[:3]) - 1)
+    if (spacing > 0).all() and np.isfinite(spacing).all() and not (off_mm <= SAME_TRANSFORM_MM).all():
+        raise CaseRefused(
+            "NIFTI_TRANSFORM", where=path.name, needed="one spacing",
+            found=f"sform of spacing {spacing.tolist()} with pixdim {told.tolist()}",
+            hint="Set read_ct.nifti_transform to sform if you know that it is right.",
         )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ SPATIAL_KINDS = {"domain", "space", "none", "???"}
 OTHER_ENCODINGS = ("ascii", "bz2", "bzip2", "hex", "text", "txt")
 ONE_WORD_KEYS = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
 MAX_NUM_AXES = 16
+VECTOR = r"\([^(),]+,[^(),]+,[^(),]+\)"
 
 
 def read_nrrd(path: Path, settings: ReadCtSettings) -> Reading:
@@ -144,25 +145,31 @@ def _make_affine(
 ) -> tuple[NDArray[np.float64], tuple[float, float, float]]:
     """Return the affine in LPS mm, and what x, y and z were multiplied by to become mm."""
     signs = SPACES.get(fields.get("space", "").lower())
-    directions, origin = fields.get("space directions"), fields.get("space origin")
-    vectors = re.findall(r"none|\([^()]*\)", directions or "", re.IGNORECASE)
-    if signs is None or origin is None or "none" in [vector.lower() for vector in vectors[:3]] or not vectors:
+    directions, origin = fields.get("space directions", "none"), fields.get("space origin", "")
+    vectors = re.findall(rf"{VECTOR}|none", directions)
+    if signs is None or not origin or not vectors or "none" in vectors[:3]:
         raise CaseRefused(
             "NO_ORIENTATION", where=path.name, found="no complete space of the body",
             needed="space (LPS, RAS or LAS), space directions and space origin",
             hint="Without them left and right cannot be told. Export the CT again with its orientation.",
         )  # fmt: skip
-    if len(vectors) != num_axes:
-        raise make_header_error(path, f"{len(vectors)} space directions", f"{num_axes}, one per axis")
+    if len(vectors) != num_axes or not re.fullmatch(rf"(({VECTOR}|none)(\s+|$))+", directions):
+        raise make_header_error(path, f"{len(vectors)} space directions", f"{num_axes}, one per axis, like (1,0,0)")
     factors = _read_units(path, fields)
     affine = np.eye(4)
     # One column per file axis (column, row, slice); inside the order is reversed.
-    columns = np.stack([parse_numbers(path, vector, 3) for vector in vectors[:3]], axis=1)
+    columns = np.stack([_parse_vector(path, vector) for vector in vectors[:3]], axis=1)
     scale = np.array(signs) * np.array(factors)
     with np.errstate(over="ignore"):
         affine[:3, :3] = (scale[:, None] * columns)[:, ::-1]
-        affine[:3, 3] = scale * parse_numbers(path, origin, 3)
+        affine[:3, 3] = scale * _parse_vector(path, origin)
     return check_affine(path, affine), factors
+
+
+def _parse_vector(path: Path, text: str) -> NDArray[np.float64]:
+    if not re.fullmatch(VECTOR, text):
+        raise make_header_error(path, "a vector that is none", "a vector like (1,0,0)")
+    return parse_numbers(path, text[1:-1].replace(",", " "), 3)
 
 
 def _read_units(path: Path, fields: dict[str, str]) -> tuple[float, float, float]:

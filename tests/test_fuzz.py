@@ -68,6 +68,8 @@ def test_a_finding_is_found_and_kept(tmp_path, monkeypatch):
     with pytest.raises(Crash):
         type(target)("x", target.make_seeds, target.edits, read_badly).try_input(tmp_path / "a", made)
     run, tally = Run("marks", 1, tmp_path / "keep"), Tally()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "marks.csv").write_text("x")
     run._count(f"0 {FINDING}:Crash@marks.py:1 0.01 100", tmp_path)
     run._count("1 BAD_ANNOTATIONS 11.0 100", tmp_path)
     run._count("2 read 0.1 100", tmp_path)
@@ -75,6 +77,7 @@ def test_a_finding_is_found_and_kept(tmp_path, monkeypatch):
     assert dict(run.tally.outcomes) == {FINDING: 2, "read": 1}
     assert sorted(path.name for path in (tmp_path / "keep").iterdir()) == ["marks-1-0", "marks-1-1"]
     assert "--reader marks --seed 1 --only 1" in (tmp_path / "keep" / "marks-1-1" / "finding.txt").read_text()
+    assert (tmp_path / "keep" / "marks-1-1" / "input" / "marks.csv").read_text() == "x"
     assert not tally.findings
 
 
@@ -93,6 +96,8 @@ def test_a_process_that_waits_or_dies_is_a_finding_and_begun_anew(tmp_path, monk
     def make_command(run, work):
         starts.append(run.number)
         lines = f"ready\n{run.number} read 0.1 100\n"
+        (work / str(run.number + 1)).mkdir()
+        (work / str(run.number + 1) / "marks.csv").write_text("x")
         return [sys.executable, "-c", f"print({lines!r}, end='', flush=True); {end}"]
 
     monkeypatch.setattr(Run, "_make_command", make_command)

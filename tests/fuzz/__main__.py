@@ -118,12 +118,11 @@ class Run:
     def _save(self, work: Path, finding: str) -> None:
         if self.tally.findings[finding] > MAX_NUM_KEPT:
             return
-        place = self.keep / f"{self.name}-{self.seed}-{self.number}"
-        place.mkdir(parents=True, exist_ok=True)
-        made = make_input(TARGETS[self.name], self.seed, self.number)
-        for name, data in made.files.items():
-            (place / "input" / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / "input" / name).write_bytes(data)
+        place, written = self.keep / f"{self.name}-{self.seed}-{self.number}", work / str(self.number)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        if written.is_dir():
+            shutil.copytree(written, place / "input")
         text = work / f"{self.number}.txt"
         if text.is_file():
             shutil.copyfile(text, place / "report.txt")

@@ -5,33 +5,19 @@ import functools
 import gzip
 import io
 import json
-import tarfile
 import tempfile
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-)
 
 from drrx.config import make_config_yaml
 from drrx.io.nifti import ras_from_ijk, write_volume
 from drrx.volume import Volume
-from tests.battery.enhanced import make_enhanced
-from tests.dicom_files import make_slices, write_slices
 
 SECRET = "CANARY^PATIENT"
 
@@ -58,67 +44,11 @@ def make_ct(shape: tuple[int, int, int] = (6, 12, 14)) -> Volume:
     return Volume.from_spacing(values, (3.0, 1.5, 1.25), (-15.0, -20.0, -400.0))
 
 
-def _collect(write, entry: str) -> Seed:
+def collect(write, entry: str) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
         files = {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
     return Seed(files, entry)
-
-
-# ---- DICOM
-
-
-def _slices(shape=(6, 12, 14)) -> list[pydicom.Dataset]:
-    ct = make_ct(shape)
-    slices = make_slices(ct.values, ct.world_from_index, PatientName=SECRET, PatientID=SECRET, PatientPosition="HFS")
-    for data in slices:
-        data.SliceThickness, data.Manufacturer, data.ImageComments = "3", SECRET, SECRET
-    return slices
-
-
-def _write_as(syntax: str, slices: list[pydicom.Dataset]) -> Seed:
-    def write(folder: Path) -> None:
-        for path in sorted(write_slices(folder, slices).iterdir()):
-            data = pydicom.dcmread(path)
-            if syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless):
-                data.compress(syntax, generate_instance_uid=False)
-                data.save_as(path, enforce_file_format=True)
-            elif syntax != ExplicitVRLittleEndian:
-                _convert(data, syntax).save_as(path, enforce_file_format=True)
-
-    return _collect(write, "")
-
-
-def _convert(data: pydicom.Dataset, syntax: str) -> pydicom.Dataset:
-    new = pydicom.Dataset(data)
-    new.file_meta = data.file_meta
-    new.file_meta.TransferSyntaxUID = syntax
-    if syntax == ExplicitVRBigEndian:
-        new.PixelData = np.frombuffer(data.PixelData, "<u2").astype(">u2").tobytes()
-    new["PixelData"].VR = "OW"
-    new._read_implicit = new._read_little = None
-    return new
-
-
-@functools.cache
-def dicom() -> tuple[Seed, ...]:
-    plain = _write_as(ExplicitVRLittleEndian, _slices())
-    old = Seed({name: data[132:] for name, data in plain.files.items()})
-    others = (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
-    return (plain, old, *(_write_as(syntax, _slices()) for syntax in others))
-
-
-@functools.cache
-def codecs() -> tuple[Seed, ...]:
-    return tuple(_write_as(syntax, _slices((4, 36, 40))) for syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless))
-
-
-@functools.cache
-def enhanced() -> tuple[Seed, ...]:
-    slices = _slices()
-    made = _write_as(ExplicitVRLittleEndian, [make_enhanced(slices, list(range(len(slices))))])
-    packed = _write_as(RLELossless, [make_enhanced(slices, [3, 1, 0, 2, 5, 4])])
-    return made, packed
 
 
 # ---- volumes in one file
@@ -142,7 +72,7 @@ def nifti() -> tuple[Seed, ...]:
 
 @functools.cache
 def canonical() -> tuple[Seed, ...]:
-    return tuple(_collect(lambda f, n=name: write_volume(f / n, make_ct()), name) for name in ("ct.nii", "ct.nii.gz"))
+    return tuple(collect(lambda f, n=name: write_volume(f / n, make_ct()), name) for name in ("ct.nii", "ct.nii.gz"))
 
 
 def _write_itk(name: str, packed: bool, ct: Volume | None = None) -> Seed:
@@ -151,7 +81,7 @@ def _write_itk(name: str, packed: bool, ct: Volume | None = None) -> Seed:
     image.SetSpacing(ct.spacing_mm[::-1])
     image.SetOrigin(ct.world_from_index[:3, 3].tolist())
     image.SetMetaData("Comment", SECRET)
-    return _collect(lambda folder: sitk.WriteImage(image, str(folder / name), packed), name)
+    return collect(lambda folder: sitk.WriteImage(image, str(folder / name), packed), name)
 
 
 @functools.cache
@@ -177,27 +107,6 @@ def masks() -> tuple[Seed, ...]:
     names = (("m.mha", True), ("m.nrrd", True), ("m.nhdr", False))
     itk = (_write_itk(name, packed, mask) for name, packed in names)
     return one("m.nii", image.to_bytes()), one("m.nii.gz", gzip.compress(image.to_bytes())), *itk
-
-
-@functools.cache
-def archives() -> tuple[Seed, ...]:
-    files = {f"series/{name}": data for name, data in dicom()[0].files.items()}
-    zipped, tarred = io.BytesIO(), io.BytesIO()
-    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    with tarfile.open(fileobj=tarred, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    volume = io.BytesIO()
-    with zipfile.ZipFile(volume, "w") as archive:
-        archive.writestr("ct.nii", nifti()[0].files["ct.nii"])
-    return (
-        one("ct.zip", zipped.getvalue()), one("ct.zip", volume.getvalue()), one("ct.tar", tarred.getvalue()),
-        one("ct.tar.gz", gzip.compress(tarred.getvalue())),
-    )  # fmt: skip
 
 
 # ---- tables, settings, pictures, weights
@@ -246,11 +155,6 @@ def pictures() -> tuple[Seed, ...]:
         kind = {"png": "PNG", "tif": "TIFF", "jpg": "JPEG"}[name[-3:]]
         Image.fromarray(pixels).save(stream, format=kind, **options)
         seeds.append(one(name, stream.getvalue()))
-    data = _slices()[0]
-    data.SOPClassUID, data.Modality = "1.2.840.10008.5.1.4.1.1.1.1", "DX"
-    for syntax in (ExplicitVRLittleEndian, RLELossless):
-        (content,) = _write_as(syntax, [data]).files.values()
-        seeds.append(one("film.dcm", content))
     return tuple(seeds)
 
 
@@ -262,7 +166,7 @@ def weights() -> tuple[Seed, ...]:
 
     tensors = {"a.weight": torch.linspace(-1, 1, 12).reshape(3, 4), "b": torch.zeros(2, dtype=torch.float16)}
     config = {"kind": "ddpm_hq", "network": {"blocks": [1, 2], "channels": 8}}
-    return (_collect(lambda folder: write_weights(folder / "w.safetensors", tensors, config), "w.safetensors"),)
+    return (collect(lambda folder: write_weights(folder / "w.safetensors", tensors, config), "w.safetensors"),)
 
 
 def is_json(data: object) -> bool:

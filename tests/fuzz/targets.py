@@ -21,7 +21,7 @@ from drrx.io.mask import read_mask
 from drrx.io.nifti import read_volume
 from drrx.io.settings import ReadCtSettings
 from drrx.io.strict_yaml import check_yaml
-from tests.fuzz import seeds
+from tests.fuzz import dicom_seeds, seeds
 from tests.fuzz.dicom_edits import DICOM
 from tests.fuzz.edits import (
     BYTES,
@@ -187,20 +187,20 @@ def _edits_of_pictures(name: str) -> Sequence[Edit]:
 TARGETS = {
     target.name: target
     for target in (
-        Target("dicom", seeds.dicom, lambda _: DICOM, _read_ct),
-        Target("codecs", seeds.codecs, lambda _: DICOM, _read_ct),
-        Target("enhanced", seeds.enhanced, lambda _: DICOM, _read_ct),
+        Target("dicom", dicom_seeds.make_series, lambda _: DICOM, _read_ct),
+        Target("codecs", dicom_seeds.make_packed_series, lambda _: DICOM, _read_ct),
+        Target("enhanced", dicom_seeds.make_multiframe, lambda _: DICOM, _read_ct),
         Target("nifti", seeds.nifti, _edits_of_nifti, _read_ct),
         Target("canonical", seeds.canonical, _edits_of_nifti, _read_canonical),
         Target("metaimage", seeds.metaimage, _edits_of_text, _read_ct),
         Target("nrrd", seeds.nrrd, _edits_of_text, _read_ct),
-        Target("archives", seeds.archives, _edits_of_archives, _read_ct),
+        Target("archives", dicom_seeds.make_archives, _edits_of_archives, _read_ct),
         Target("masks", seeds.masks, _edits_of_masks, _read_marked),
         Target("marks", seeds.marks, lambda _: TEXT, _read_marked),
         Target("cohort", seeds.cohort, lambda _: TEXT, _read_cohort, has_secrets=False),
         Target("library", seeds.library, lambda _: TEXT, _read_library, has_secrets=False),
         Target("config", seeds.config, lambda _: TEXT, _read_config, has_secrets=False),
-        Target("pictures", seeds.pictures, _edits_of_pictures, _read_picture),
+        Target("pictures", lambda: (*seeds.pictures(), *dicom_seeds.make_films()), _edits_of_pictures, _read_picture),
         Target("weights", seeds.weights, lambda _: (edit_safetensors, *BYTES), _read_weights, has_secrets=False),
     )
 }

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gzip
+import io
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import struct
 import threading
 import time
 import tracemalloc
+import zipfile
 import zlib
 from dataclasses import replace
 
@@ -20,6 +22,7 @@ from PIL import Image
 
 from drrx.errors import CaseRefused, DrrxError
 from drrx.io.cohort import read_cohort
+from drrx.io.ct import read_ct
 from drrx.io.film import read_film
 from drrx.io.image import read_image
 from drrx.io.library_index import read_ids
@@ -243,6 +246,32 @@ def test_pipes_devices_folders_and_absent_files_are_refused_at_once(tmp_path, na
     path.unlink()
     path.write_bytes(b"")
     assert refuse(read, path) in ("CORRUPT_FILE", "BAD_HEADER")
+
+
+@pytest.mark.parametrize("name", ["ct.zip", "ct.tar", "ct.tar.gz", "ct.tgz"])
+def test_archives_are_no_pipes(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    timer = threading.Timer(5, lambda: os.close(os.open(tmp_path / name, os.O_WRONLY | os.O_NONBLOCK)))
+    timer.start()
+    with pytest.raises(CaseRefused) as caught:
+        read_ct(tmp_path / name, SETTINGS)
+    timer.cancel()
+    assert caught.value.code == "FILE_UNREADABLE"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data.replace(b"ct.nii", b"\0t.nii"), lambda data: data[:40] + data[-22:]]
+)
+def test_archives_with_odd_directories_are_refused(tmp_path, ct, damage):
+    """Names without a letter, and a .zip that points before its own beginning: both came out as other errors once."""
+    write_volume(tmp_path / "ct.nii", ct)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(tmp_path / "ct.nii", "ct.nii")
+    (tmp_path / "ct.zip").write_bytes(damage(packed.getvalue()))
+    with pytest.raises(CaseRefused) as caught:
+        read_ct(tmp_path / "ct.zip", SETTINGS)
+    assert caught.value.code in ("CORRUPT_FILE", "ARCHIVE_UNSAFE")
 
 
 def test_faults_of_the_machine_are_no_fault_of_the_file(tmp_path, ct, monkeypatch):

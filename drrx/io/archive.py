@@ -14,8 +14,9 @@ from typing import IO
 from isal import isal_zlib
 
 from drrx.errors import CaseRefused
+from drrx.io.plain import make_corrupt, open_plain
 from drrx.io.settings import ReadCtSettings
-from drrx.io.stream import make_corrupt, open_stream
+from drrx.io.stream import open_stream
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 #: Containers that people give and that are not opened.
@@ -88,7 +89,7 @@ def refuse_container(path: Path) -> CaseRefused:
 
 def _unpack_zip(path: Path, folder: Path, settings: ReadCtSettings) -> None:
     budget = _Budget(path, settings)
-    with zipfile.ZipFile(path) as archive:
+    with open_plain(path) as raw, zipfile.ZipFile(raw) as archive:
         for member in archive.infolist():
             budget.count_member()
             kind = stat.S_IFMT(member.external_attr >> 16)

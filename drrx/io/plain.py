@@ -52,14 +52,18 @@ def open_plain(path: Path) -> Iterator[IO[bytes]]:
         The machine's fault: no right to read, read error, too many open files, ...
     """
     try:
-        with open(_open_descriptor(path), "rb") as raw:
-            yield raw
+        descriptor = _open_descriptor(path)
     except OSError as error:
-        if error.errno is None:  # of a decoder
-            raise make_corrupt(path, str(error) or type(error).__name__) from error
         if error.errno in _OF_THE_FILE:
             raise _make_unreadable(path, error) from error
         raise
+    with os.fdopen(descriptor, "rb") as raw:
+        try:
+            yield raw
+        except OSError as error:
+            if error.errno is None:  # of a decoder
+                raise make_corrupt(path, str(error) or type(error).__name__) from error
+            raise
 
 
 def _open_descriptor(path: Path) -> int:

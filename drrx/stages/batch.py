@@ -17,6 +17,7 @@ from drrx.io.faults import describe_fault, format_frames
 from drrx.io.fence import OwnerLost
 from drrx.io.files import read_json, remove, sha256_file, write_json
 from drrx.io.temporary import sweep
+from drrx.stages.inside import check_inside
 from drrx.stages.layout import CaseFolder, is_intermediate
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,10 @@ def run_batch(
         Another driver has taken over the folder; nothing was written since.
     OSError
         Not even the record of the case could be written.
+    DrrxError
+        A case's folder is a link, or has one for a folder (``drrx.stages.inside``).
     """
+    check_inside(job.folder.folder for job in jobs)
     outcomes: dict[str, Any] = {}
     for number, job in enumerate(jobs, 1):
         start = time.monotonic()

@@ -39,6 +39,7 @@ from drrx.shards import (
     row_signature,
     write_shards,
 )
+from drrx.stages.inside import check_results
 
 try:
     CONFIG = load_config(config)
@@ -48,6 +49,7 @@ try:
     if not COHORT.exists() and CONFIG.cohort == "cohort.tsv":
         COHORT = Path(workflow.basedir, "cohort.tsv")
     ROWS = read_cohort(COHORT)
+    check_results(Path(RESULTS))
     SHARD_TABLE = Path(RESULTS, "shards.tsv")
     OLD_SHARDS = read_shards(SHARD_TABLE)
     SHARD_OF_CASE = plan_shards(ROWS, OLD_SHARDS, CONFIG.shard_size)

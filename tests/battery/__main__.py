@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.battery.good import GOOD
 from tests.battery.kinds import KINDS
 from tests.battery.page import KINDS_MARK, PEERS_MARK, make_kinds_table, make_peers_table, write_part
-from tests.battery.peers import run
+from tests.battery.peers import is_for_peers, run
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     tables = {KINDS_MARK: make_kinds_table(KINDS)}
     if args.peers:
-        kinds = [kind for kind in [*KINDS, *GOOD] if kind.cuts is None]  # readers do not look for lungs
+        kinds = [kind for kind in [*KINDS, *GOOD] if is_for_peers(kind)]
         start = time.perf_counter()
         results = run(kinds, args.python, Path(sys.executable))
         print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)

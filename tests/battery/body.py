@@ -65,7 +65,7 @@ def make_body(
     ``texture`` puts noise on it, so that a voxel at a wrong place shows; without, it is smooth, so that a resampled
     volume can be judged.
     """
-    drawn = (rng.integers(20, 26), rng.integers(24, 28), rng.integers(28, 34))
+    drawn = (rng.integers(17, 22), rng.integers(24, 28), rng.integers(28, 34))
     shape = shape or tuple(int(size) for size in drawn)  # type: ignore[assignment]
     steps = (rng.uniform(1.2, 2.4), rng.uniform(0.8, 1.3), rng.uniform(1.35, 1.9))
     spacing_mm = spacing_mm or tuple(round(float(mm), 2) for mm in steps)  # type: ignore[assignment]
@@ -92,9 +92,10 @@ def free_slices(body: Body) -> NDArray[np.intp]:
     return np.setdiff1d(np.arange(3, body.volume.shape[0] - 3), used)
 
 
-def crop(body: Body, margins: tuple[int, int, int]) -> Body:
-    """Return the middle of a body: ``margins`` slices, rows and columns less on each side."""
+def crop(body: Body, margins: tuple[int, int, int], num_slices: int | None = None) -> Body:
+    """Return the middle of a body: ``margins`` slices, rows and columns less on each side; or its first slices."""
     low, high = np.array(margins), np.array(body.volume.shape) - margins
+    high[0] = num_slices or high[0]
     affine = body.volume.world_from_index.copy()
     affine[:3, 3] = body.volume.to_world(low)
     at = body.volume.to_index(body.markers_mm)

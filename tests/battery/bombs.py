@@ -43,12 +43,13 @@ def _(folder: Path, rng: Generator) -> Built:
 @GROUP.kind("bomb-gzip", 46, "a small file that inflates to hundreds of MB", codes=("CORRUPT_FILE", "TOO_LARGE"))
 def _(folder: Path, rng: Generator) -> Built:
     suffix = str(rng.choice([".nii.gz", ".mha", ".nrrd"]))
-    path = write_image(folder / f"ct{suffix}", make_body(rng).volume, compress=True)
-    size = int(rng.integers(200, 400)) << 20
+    body = make_body(rng)
+    path = write_image(folder / f"ct{suffix}", body.volume, compress=True)
+    size = int(rng.integers(150, 250)) << 20
     if suffix == ".nii.gz":
         head = gzip.decompress(path.read_bytes())
         path.write_bytes(_squeeze(head, size, 31))
-        return Built(path)
+        return Built(path, body.volume, body.markers_mm)
     data = path.read_bytes()
     end = data.index(b"\n", data.index(b"ElementDataFile")) + 1 if suffix == ".mha" else data.index(b"\n\n") + 2
     path.write_bytes(data[:end] + _squeeze(b"", size, 15 if suffix == ".mha" else 31))
@@ -68,7 +69,7 @@ def _squeeze(head: bytes, num_zeros: int, wbits: int) -> bytes:
 def _(folder: Path, rng: Generator) -> Built:
     body = make_body(rng)
     path = write_series(folder, stack(body.volume), rng)
-    file = path / f"{rng.integers(20):03d}.dcm"
+    file = path / f"{rng.integers(17):03d}.dcm"
     data = pydicom.dcmread(file)
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     data.save_as(file, enforce_file_format=True)
@@ -76,7 +77,7 @@ def _(folder: Path, rng: Generator) -> Built:
     start = whole.index(b"\x02\x00\x00\x00UL\x04\x00") + 12
     end = start + int.from_bytes(whole[start - 4 : start], "little")
     plain = zlib.decompress(whole[end:], -15)
-    size = int(rng.integers(200, 400)) << 20
+    size = int(rng.integers(150, 250)) << 20
     waste = b"\x09\x00\x10\x00LO\x08\x00BATTERY \x09\x00\x10\x10OB\x00\x00" + size.to_bytes(4, "little")
     at = plain.index(b"\x10\x00\x10\x00PN")
     engine = zlib.compressobj(1, zlib.DEFLATED, -15)
@@ -88,7 +89,7 @@ def _(folder: Path, rng: Generator) -> Built:
 @GROUP.kind("bomb-zip", 46, "a small archive that unpacks to gigabytes", codes=("ARCHIVE_UNSAFE", "TOO_LARGE"))
 def _(folder: Path, rng: Generator) -> Built:
     built = build_packed(folder, rng, [".zip"])
-    size = int(rng.integers(300, 600)) << 20
+    size = int(rng.integers(150, 250)) << 20
     with (
         zipfile.ZipFile(built.path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("big.dcm", "w", force_zip64=True) as stream,

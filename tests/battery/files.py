@@ -80,14 +80,15 @@ def change_header(path: Path, change: Callable[[str], str]) -> Path:
 def _build_escape(folder: Path, rng: Generator, suffix: str) -> Built:
     """The voxels lie above the header's folder."""
     (folder / "in").mkdir()
-    path = write_image(folder / "in" / f"ct{suffix}", make_body(rng).volume)
+    body = make_body(rng)
+    path = write_image(folder / "in" / f"ct{suffix}", body.volume)
     data = next(file for file in path.parent.iterdir() if file != path)
     outside = folder / f"ct{data.suffix}"
     data.rename(outside)
     names = [f"../{outside.name}", str(outside), f"x/../../{outside.name}"]
     name = names[rng.integers(len(names))]
     change_header(path, lambda text: text.replace(data.name, name))
-    return Built(path)
+    return Built(path, body.volume, body.markers_mm)
 
 
 GROUP.add("mhd-escape", 44, "an .mhd that names a file outside its folder",
@@ -105,7 +106,8 @@ def _(folder: Path, rng: Generator) -> Built:
 
 @GROUP.kind("raw-too-long", 45, "more voxels than the header declares", codes="CORRUPT_FILE")
 def _(folder: Path, rng: Generator) -> Built:
-    path = write_any(folder, make_body(rng), rng, (".mhd", ".nii", ".nii.gz", ".nrrd"))
+    body = make_body(rng)
+    path = write_any(folder, body, rng, (".mhd", ".nii", ".nii.gz", ".nrrd"))
     data = _find_data(path)
     extra = bytes(int(rng.choice([1, 2, 512, 10000])))
     if path.name.endswith(".gz"):
@@ -115,7 +117,7 @@ def _(folder: Path, rng: Generator) -> Built:
         data.write_bytes(data.read_bytes() + extra)
     else:
         data.write_bytes(data.read_bytes() + extra)
-    return Built(path)
+    return Built(path, body.volume, body.markers_mm)
 
 
 @GROUP.kind("no-element-spacing", 45, "a MetaImage without ElementSpacing", codes="BAD_SPACING")

@@ -37,13 +37,13 @@ def _(folder: Path, rng: Generator) -> Built:
 def _(folder: Path, rng: Generator) -> Built:
     step = round(float(rng.uniform(2.7, 3.0)), 2)
     body = make_body(rng, spacing_mm=(step, 1.0, 1.4))
-    return _build_without(folder, body, [int(rng.integers(3, 17))], rng, truth=False)
+    return _build_without(folder, body, [int(rng.integers(3, 13))], rng, truth=False)
 
 
 @GROUP.kind("slices-missing-many", 7, "several slices missing", codes="SLICE_GAP", settings=TIGHT)
 def _(folder: Path, rng: Generator) -> Built:
     body = make_body(rng)
-    start = int(rng.integers(3, 8))
+    start = int(rng.integers(3, 6))
     gone = [[start, start + 1], [start, start + 4, start + 9], [start, start + 2]][rng.integers(3)]
     return _build_without(folder, body, gone, rng, truth=False)
 

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1
 
-from tests.battery.body import make_body
+from tests.battery.body import crop, make_body
 from tests.battery.kind import Built, Group
 from tests.battery.writing import build_series, stack, write_series
 
@@ -26,8 +26,10 @@ def _(folder: Path, rng: Generator) -> Built:
 
 @GROUP.kind("only-scouts", 36, "nothing but scouts", codes="NOT_CT")
 def _(folder: Path, rng: Generator) -> Built:
-    slices = stack(make_body(rng).volume, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    return Built(write_series(folder, slices[: rng.integers(1, len(slices))], rng))
+    body, count = make_body(rng), int(rng.integers(8, 15))
+    slices = stack(body.volume, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    part = crop(body, (0, 0, 0), count)
+    return Built(write_series(folder, slices[:count], rng), part.volume, part.markers_mm)
 
 
 @GROUP.kind("no-dicom", 36, "a folder without any DICOM file", codes="NOT_CT")
@@ -89,7 +91,7 @@ def _(folder: Path, rng: Generator) -> Built:
     built = build_series(folder, body, stack(body.volume), rng)
     noise = rng.bytes(int(rng.integers(50, 5000)))
     (built.path / "notes.dcm").write_bytes(noise if rng.random() < 0.5 else b"Patient moved during the scan.\n" * 20)
-    return Built(built.path)
+    return built
 
 
 @GROUP.kind("junk-beside", 43, "Thumbs.db, ._ files, __MACOSX, .DS_Store, DICOMDIR and a text beside the slices")

@@ -96,6 +96,11 @@ def run(kinds: Sequence[Kind], python: Path, drrx_python: Path, names: Sequence[
     return results
 
 
+def is_for_peers(kind: Kind) -> bool:
+    """Return whether other readers can be asked: they do not look for lungs, and cannot be told of an offset."""
+    return kind.cuts is None and not kind.settings.add_hu
+
+
 def is_dicom(path: Path) -> bool:
     """Return whether a reader of DICOM folders can be asked."""
     return path.is_dir() or path.suffix == ".dcm"

@@ -73,10 +73,15 @@ def read_dicom2nifti(request: dict[str, Any]) -> Volumes:
     yield from _read_nifti(out)
 
 
+def find_dcm2niix() -> str | None:
+    """Return the program: beside this Python, or on the path."""
+    return shutil.which("dcm2niix", path=str(Path(sys.executable).parent)) or shutil.which("dcm2niix")
+
+
 def read_dcm2niix(request: dict[str, Any]) -> Volumes:
     """Convert a folder; every file that comes out counts."""
     out = Path(request["out"])
-    binary = shutil.which("dcm2niix", path=str(Path(sys.executable).parent)) or shutil.which("dcm2niix") or "dcm2niix"
+    binary = find_dcm2niix() or "dcm2niix"
     folder = _get_folder(request)
     done = subprocess.run([binary, "-z", "n", "-b", "n", "-d", "9", "-o", str(out), str(folder)], check=False)
     files = sorted(out.glob("*.nii"))

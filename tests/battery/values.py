@@ -103,14 +103,17 @@ def _(folder: Path, rng: Generator) -> Built:
 def _(folder: Path, rng: Generator) -> Built:
     body, padded = _pad(rng, int(rng.choice([-1500, -2048, -3024])))
     if rng.random() < 0.4:
-        return build_series(folder, body, stack(padded), rng)
-    return Built(write_image(folder / f"ct{rng.choice(FORMATS)}", padded), body.volume, body.markers_mm)
+        path = write_series(folder, stack(padded), rng)
+    else:
+        path = write_image(folder / f"ct{rng.choice(FORMATS)}", padded)
+    return Built(path, body.volume, body.markers_mm, others=(padded,))
 
 
 @GROUP.kind("background-zero", 28, "a background of 0 HU around the round field", corrections="PADDING_FILLED")
 def _(folder: Path, rng: Generator) -> Built:
     body, padded = _pad(rng, 0)
-    return Built(write_image(folder / f"ct{rng.choice(FORMATS)}", padded), body.volume, body.markers_mm)
+    return Built(write_image(folder / f"ct{rng.choice(FORMATS)}", padded), body.volume, body.markers_mm,
+                 others=(padded,))  # fmt: skip
 
 
 # ---- stored bits
@@ -167,14 +170,21 @@ for name, text, change in (
     ("standardised", "HU with mean 0 and deviation 1", lambda hu: (hu - hu.mean()) / hu.std()),
 ):
     GROUP.add(name, 30, text, lambda folder, rng, change=change: build_file(folder, rng, change), codes="NOT_HU")
-GROUP.add("all-air", 32, "nothing but air",
-          lambda folder, rng: build_file(folder, rng, lambda hu: -1000 + rng.normal(0, 8, hu.shape)),
-          codes="NOT_HU")  # fmt: skip
-GROUP.add("all-water", 32, "nothing but water",
-          lambda folder, rng: build_file(folder, rng, lambda hu: rng.normal(0, 8, hu.shape)),
-          codes="NOT_HU")  # fmt: skip
-GROUP.add("all-zero", 32, "nothing but zeros", lambda folder, rng: build_file(folder, rng, lambda hu: hu * 0),
-          codes="NOT_HU")  # fmt: skip
+
+
+def _build_plain(folder: Path, rng: Generator, hu: float, noise_hu: float) -> Built:
+    """Nothing but one tissue: true HU, but no body."""
+    volume = make_body(rng).volume
+    volume = volume.with_values(np.rint(rng.normal(hu, noise_hu, volume.shape)).astype(np.int16))
+    return Built(write_image(folder / f"ct{rng.choice(FORMATS)}", volume), volume)
+
+
+for name, text, hu, noise in (
+    ("all-air", "nothing but air", -1000, 8), ("all-water", "nothing but water", 0, 8),
+    ("all-zero", "nothing but zeros", 0, 0),
+):  # fmt: skip
+    GROUP.add(name, 32, text, lambda folder, rng, hu=hu, noise=noise: _build_plain(folder, rng, hu, noise),
+              codes="NOT_HU")  # fmt: skip
 
 
 @GROUP.kind("contrast", 33, "a contrast agent", flags="CONTRAST")

@@ -118,3 +118,12 @@ def test_ids_of_cases_cannot_lead_out(tmp_path):
         (tmp_path / "t.tsv").write_text(f"case\tpath\tcohort\n{text}\tphantom:1\tdemo\n")
         with pytest.raises(DrrxError, match="column case"):
             read_cohort(tmp_path / "t.tsv")
+
+
+def test_weights_that_nobody_recorded_stop_a_run_before_it_begins(tmp_path):
+    project = make_project(tmp_path)
+    (project.folder / "w.safetensors").write_bytes(b"\x80\x04.")
+    said = project.run("--config", "restore_cxr={weights: w.safetensors}")
+    assert said.returncode == 1
+    assert "w.safetensors: found no SHA-256 in w.safetensors.sha256 beside it (MODEL_HASH)" in said.stdout + said.stderr
+    assert not (project.folder / "results").exists()

@@ -12,11 +12,13 @@ KEY := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 DEMO = $(VENV)/.drrx-demo-$(KEY)
 DEVELOP = $(VENV)/.drrx-develop-$(KEY)
 SLURM = $(VENV)/.drrx-slurm-$(KEY)
+# Readers that `make battery` compares with: apart, as dicom2nifti brings python-gdcm, which must not be beside drrx.
+READERS = $(VENV)/readers-$(KEY)
 # Packages of other Python installations must not shine through.
 unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE = 1
 
-.PHONY: help demo test test-slurm test-faults fuzz check format clean distclean
+.PHONY: help demo test test-slurm test-faults fuzz battery check format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +27,7 @@ help:
 	@echo 'make test-slurm  the workflow on a SLURM cluster that is started for it (root, and the SLURM programs; 4 minutes)'
 	@echo 'make test-faults  200 kill -9, 100 SIGTERM, full and read-only disks (an hour; all of it as root only)'
 	@echo 'make fuzz    damaged files for every reader, MINUTES=$(MINUTES) each; inputs of findings go to KEEP=$(KEEP)'
+	@echo 'make battery  odd CTs through drrx, SimpleITK, dicom2nifti and dcm2niix; writes tables of docs/reliability.md (10 minutes)'
 	@echo 'make check   formatting, types, import rules, workflow lint'
 	@echo 'make format  put Python and Snakemake files into the house format'
 	@echo 'make clean   remove caches (results/ and .venv stay); make distclean removes .venv too'
@@ -44,6 +47,9 @@ test-faults: $(DEVELOP)
 
 fuzz: $(DEVELOP)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --keep $(KEEP)
+
+battery: $(DEVELOP) $(READERS)
+	$(BIN)/python -W ignore -m tests.battery --peers --python $(READERS)/bin/python --write docs/reliability.md
 
 check: $(DEVELOP)
 	$(BIN)/ruff check .
@@ -69,6 +75,11 @@ $(DEVELOP):
 $(SLURM):
 	@sh .ci/install $(VENV) '.[test,slurm]'
 	@touch $@ $(DEMO)
+
+$(READERS):
+	$(BIN)/python -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dcm2niix dicom2nifti nibabel simpleitk || \
+		{ rm -rf $@; exit 1; }
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -9,6 +9,7 @@ import torch
 
 from drrx.errors import CaseFailed
 from drrx.io.arrays import write_arrays
+from drrx.io.faults import describe_fault
 from drrx.io.files import read_json, write_json
 from drrx.io.image import read_image, write_image
 from drrx.nets.unet import HaarUnet
@@ -153,3 +154,8 @@ def test_what_is_no_number_is_never_written(tmp_path, value):
             write()
         assert caught.value.code == "NON_FINITE_OUTPUT"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_gpu_without_memory_is_no_defect():
+    fault = describe_fault(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert (fault.code, fault.found) == ("OUT_OF_MEMORY", "too little memory")

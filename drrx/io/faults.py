@@ -52,7 +52,8 @@ def describe_fault(error: BaseException, root: Path | None = None) -> Fault:
     ``DISK_FULL`` for space and quota, ``CANNOT_WRITE`` for missing rights below ``root``, ``CANNOT_READ`` for missing
     rights elsewhere, ``IO_ERROR`` for every other trouble with files, ``OUT_OF_MEMORY``, or ``DEFECT`` of drrx.
     """
-    if isinstance(error, MemoryError):
+    # torch's own, of a GPU, is told by its name: this module must not wait for torch.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         hint = "Run again with fewer jobs at a time, or on a machine with more memory."
         return Fault("OUT_OF_MEMORY", "too little memory", hint)
     if not isinstance(error, OSError):

@@ -61,6 +61,7 @@ class Faults:
 
     def run(self) -> dict:
         start = time.monotonic()
+        self.workshop.save = self.save
         self.workshop.build()
         with Zygote(self.workshop) as zygote:
             other, _ = run_undisturbed(self.workshop, zygote, OTHER)

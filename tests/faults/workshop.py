@@ -14,6 +14,7 @@ import sys
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,17 @@ class Workshop:
         Hashes that a file of some name may have: one for each of the settings that are used in the folder.
     findings
         What was not as it must be.
+    counts
+        How often what was done.
+    save
+        Called after each round.
     """
 
     folder: Path
     expected: dict[str, set[str]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    save: Callable[[], None] = lambda: None
 
     @property
     def results(self) -> Path:
@@ -182,6 +188,7 @@ class Workshop:
                 self.findings.append(f"{what}: {name} is not as in the undisturbed run")
         self.counts["swept"] += len(sweep(self.results))
         self.findings += [f"{what}: {name} is left" for name in list_temporary(self.results)]
+        self.save()
 
 
 class Zygote:

@@ -12,7 +12,7 @@ import pytest
 from drrx.cli import run
 from drrx.cli.main import make_parser
 from drrx.io.owner import take
-from tests.faults.workshop import find_processes
+from tests.faults.driver import find_processes
 from tests.stand_in import ROOT, make_project
 
 

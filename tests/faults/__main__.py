@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.faults import disks, kills, places, terms
-from tests.faults.workshop import CONFIG, OTHER, Workshop, Zygote, run_undisturbed, start_driver
+from tests.faults.driver import start_driver
+from tests.faults.workshop import CONFIG, OTHER, Workshop, Zygote, run_undisturbed
 
 PARTS = "kill_stages,kill_drivers,stop_stages,stop_drivers,full,places"
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drrx.config import STAGES
-from tests.faults.workshop import CONFIG, Pace, Workshop, Zygote, hash_if_there, list_temporary, start_driver
+from tests.faults.driver import start_driver
+from tests.faults.workshop import CONFIG, Pace, Workshop, Zygote, hash_if_there, list_temporary
 
 CODES = {
     errno.ENOSPC: "DISK_FULL", errno.EDQUOT: "DISK_FULL", errno.EROFS: "CANNOT_WRITE", errno.EACCES: "CANNOT_WRITE",

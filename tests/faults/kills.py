@@ -1,22 +1,14 @@
 """kill -9 again and again: stages at random times and at random file operations, drivers with their jobs left alive."""
 
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 
 from drrx.config import STAGES
-from tests.faults.workshop import (
-    CONFIG,
-    OTHER,
-    Pace,
-    Workshop,
-    Zygote,
-    find_processes,
-    kill_all,
-    send,
-    start_driver,
-)
+from tests.faults.driver import find_processes, find_stage, kill_all, send, start_driver
+from tests.faults.workshop import CONFIG, OTHER, Pace, Workshop, Zygote
 
 #: Kills of one stage in one round, at most; then it may finish.
 MOST = 8
@@ -66,11 +58,18 @@ def kill_round(
 
 
 def kill_drivers(workshop: Workshop, trees: dict, rng: random.Random, number: int, longest_s: float) -> None:
-    """Kill drivers ``number`` times; their jobs stay alive, some held until the next driver works."""
+    """Kill drivers ``number`` times; their jobs stay alive, some held until the next driver works.
+
+    A round begins where a finished run has lost a stage and all after it, so that all stages are met alike.
+    """
     done, turn = 0, 0
+    finished = workshop.folder.parent / "finished"
+    workshop.clear()
+    start_driver(workshop).wait(timeout=900)
+    shutil.copytree(workshop.folder, finished, symlinks=True)
     while done < number:
-        workshop.clear()
         turn += 1
+        workshop.go_back(finished, STAGES[rng.randrange(len(STAGES))])
         held: list[int] = []
         while True:
             driver = start_driver(workshop)
@@ -78,7 +77,7 @@ def kill_drivers(workshop: Workshop, trees: dict, rng: random.Random, number: in
                 time.sleep(rng.uniform(0, longest_s / 4))
                 workshop.counts["orphans waked beside the next driver"] += send(pid, signal.SIGCONT)
             held = []
-            may_end = done >= number or rng.random() < 0.04
+            may_end = done >= number or rng.random() < 0.03
             if _wait(driver, None if may_end else rng.uniform(0.5, longest_s)):
                 break
             done += 1
@@ -87,11 +86,10 @@ def kill_drivers(workshop: Workshop, trees: dict, rng: random.Random, number: in
         if driver.returncode != 8:
             workshop.findings.append(f"driver round {turn}: status {driver.returncode}, {_read(workshop)[-1500:]}")
         _let_orphans_end(workshop)
-        workshop.compare(trees["plain"], f"driver round {turn}")
+        refused = sum("OUTPUT_TAKEN_OVER" in text for text in (_read(workshop), *_logs(workshop)))
+        workshop.counts["orphans that were refused, seen in logs that nobody wrote over"] += refused
         workshop.counts["rounds of drivers"] += 1
-    workshop.counts["orphans that were refused"] = _read(workshop).count("OUTPUT_TAKEN_OVER") + sum(
-        "OUTPUT_TAKEN_OVER" in text for text in _logs(workshop)
-    )
+        workshop.compare(trees["plain"], f"driver round {turn}")
 
 
 def _kill_driver(workshop: Workshop, driver, rng: random.Random) -> list[int]:
@@ -105,12 +103,15 @@ def _kill_driver(workshop: Workshop, driver, rng: random.Random) -> list[int]:
         if find_processes(workshop.folder, "run-stage"):
             workshop.findings.append("Snakemake was killed and its jobs were left")
         return []
+    told = {pid: find_stage(pid) for pid in jobs}
     held = [pid for pid in jobs if rng.random() < 0.5]
     for pid in held:
         send(pid, signal.SIGSTOP)
     driver.kill()
     driver.wait()
     workshop.counts["kills of drrx run"] += 1
+    for pid in jobs:
+        workshop.counts[f"drivers killed while a job of {told.get(pid, 'no stage')} ran"] += 1
     alive = find_processes(workshop.folder, "run-stage")
     workshop.counts["orphans alive after a kill"] += len(alive)
     return [pid for pid in held if pid in alive]

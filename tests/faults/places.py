@@ -8,7 +8,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.workshop import ROOT, Workshop, start_driver
+from tests.faults.driver import start_driver
+from tests.faults.workshop import ROOT, Workshop
 
 BUSY_S = 5.0
 

@@ -5,17 +5,8 @@ import signal
 import time
 
 from drrx.config import STAGES
-from tests.faults.workshop import (
-    CONFIG,
-    Pace,
-    Workshop,
-    Zygote,
-    find_processes,
-    kill_all,
-    list_temporary,
-    send,
-    start_driver,
-)  # fmt: skip
+from tests.faults.driver import find_processes, kill_all, send, start_driver
+from tests.faults.workshop import CONFIG, Pace, Workshop, Zygote, list_temporary
 
 LIMIT_S = 20.0
 

@@ -6,9 +6,7 @@ import io
 import json
 import os
 import random
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -140,6 +138,16 @@ class Workshop:
         shutil.rmtree(self.folder / ".snakemake", ignore_errors=True)
         (self.results / "shards.tsv").write_text("shard\tcase\n" + "".join(f"{SHARD}\t{case}\n" for case in CASES))
 
+    def go_back(self, finished: Path, stage: str) -> None:
+        """Put the folder back to a finished run that has lost ``stage`` and all stages after it."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(finished, self.folder, symlinks=True)  # with times of change
+        for lost in STAGES[STAGES.index(stage) :]:
+            shutil.rmtree(self.results / "records" / lost, ignore_errors=True)
+            for path in self.results.glob(f"cases/*/stages/{lost}.json"):
+                path.unlink()
+        shutil.rmtree(self.results / "dataset", ignore_errors=True)
+
     def argv(self, stage: str, config: dict[str, Any]) -> list[str]:
         """Words of `drrx run-stage` as the Snakefile gives them."""
         words = ["run-stage", "--cohort", "cohort.tsv", "--results", "results", "--seed", str(SEED), "--keep", "all"]
@@ -263,47 +271,3 @@ def run_undisturbed(workshop: Workshop, zygote: Zygote, config: dict[str, Any]) 
         pace.seconds[stage] = time.monotonic() - start
         pace.operations[stage] = zygote.count()
     return workshop.expect(), pace
-
-
-# --- the driver ------------------------------------------------------------------------------------------------------
-
-COMMAND = [sys.executable, "-m", "drrx", "run", "--cores", "2"]
-
-
-def start_driver(workshop: Workshop, *options: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen:
-    """Start `drrx run`; what it says goes to ``driver.log``."""
-    with (workshop.folder / "driver.log").open("ab") as said:
-        said.write(f"\n==== {shlex.join(options)}\n".encode())
-        said.flush()
-        return subprocess.Popen(
-            [*COMMAND, *options], cwd=cwd or workshop.folder, stdout=said, stderr=said, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        )  # fmt: skip
-
-
-def find_processes(folder: Path, word: str) -> list[int]:
-    """Living processes that work in ``folder`` and have ``word`` in their command line."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
-            if word.encode() in words and (path / "cwd").readlink() == folder and words[0].endswith(b"python"):
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
-
-
-def send(pid: int, number: int) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def kill_all(folder: Path) -> None:
-    """End all that still works in ``folder``."""
-    for word in ("run", "snakemake", "run-stage"):
-        for pid in find_processes(folder, word):
-            send(pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -94,6 +95,9 @@ def take_results():
         fault = describe_fault(error, folder)
         raise WorkflowError(f"drrx: error [{fault.code}]: {fault.found}. {fault.hint}")
     atexit.register(OWNER.give_back)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        # Until Snakemake's scheduler has a handler of its own; this one gives back, too.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     OWNER.export()
     OWNER.start_beating()
     if read_shards(SHARD_TABLE) != OLD_SHARDS:

@@ -43,7 +43,7 @@ def read_facts(dataset: Dataset) -> list[dict[str, Any]]:
         return [_read_slice(dataset, dataset.get, 0)]
     shared = (dataset.get(_SHARED) or [Dataset()])[0]
     return [
-        _read_slice(dataset, _look_in(dataset, frame, shared), number) | {"is_frame": True}
+        _read_slice(dataset, _look_in(dataset, frame, shared), number) | {"is_frame": True, "instance": number + 1}
         for number, frame in enumerate(frames)
     ]
 
@@ -75,7 +75,7 @@ def _read_slice(dataset: Dataset, get: Get, frame: int) -> dict[str, Any]:
         "pixel_spacing_mm": _numbers(get("PixelSpacing"), 2),
         "slope": _number(get("RescaleSlope")), "intercept": _number(get("RescaleIntercept")),
         "acquisition": _number(get("AcquisitionNumber")), "temporal": _number(get("TemporalPositionIdentifier")),
-        "instance": frame + 1 if frame else _number(dataset.get("InstanceNumber")),
+        "instance": _number(dataset.get("InstanceNumber")),
         "kernel": _text(get("ConvolutionKernel")), "kvp": _number(get("KVP")),
         "thickness_mm": _number(get("SliceThickness")), "manufacturer": _text(dataset.get("Manufacturer")),
         "model": _text(dataset.get("ManufacturerModelName")), "patient_position": _text(dataset.get("PatientPosition")),

@@ -111,11 +111,18 @@ def read_headers(files: Sequence[CaseFile], child: DicomChild, where: str) -> li
 def _read_file(file: CaseFile, child: DicomChild, where: str) -> list[SliceHeader]:
     where = f"{where}, {file.label}"
     try:
-        headers = [_make_header(facts, file) for facts in child.read_header(file.path)]
+        facts = child.read_header(file.path)
+        headers = [_make_header(part, file) for part in facts]
     except NoAnswer as failure:
         refuse_file(failure, where, "a DICOM header that cannot be read")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise make_corrupt(Path(where), "a DICOM header without sense") from error
+    if headers[0].is_frame and facts[0]["num_frames"] != len(headers):
+        raise CaseRefused(
+            "ENHANCED_UNSUPPORTED", where=where,
+            found=f"an enhanced CT of {facts[0]['num_frames']} frames that describes {len(headers)}",
+            needed="a functional group for each frame", hint="Convert the series again, or give its single slices.",
+        )  # fmt: skip
     for header in headers:
         whole = header.sop_class and header.modality
         if not whole or (header.is_ct_slice and (header.rows < 1 or header.columns < 1 or not header.series_uid)):

@@ -439,6 +439,7 @@ DELETE = object()
         ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.4", "all", "NOT_CT"),
         ("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"], "all", "NOT_CT"),
         ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2.1", "all", "ENHANCED_UNSUPPORTED"),
+        ("NumberOfFrames", 2, 3, "ENHANCED_UNSUPPORTED"),
         ("ImagePositionPatient", DELETE, 3, "NO_POSITION"),
         ("ImageOrientationPatient", [1.0, 0, 0, 1, 0, 0], 3, "NO_POSITION"),
         ("PixelSpacing", [0.0, 0.0], "all", "BAD_SPACING"),

@@ -117,7 +117,8 @@ def _read_file(file: CaseFile, child: DicomChild, where: str) -> list[SliceHeade
         refuse_file(failure, where, "a DICOM header that cannot be read")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise make_corrupt(Path(where), "a DICOM header without sense") from error
-    if headers[0].is_frame and facts[0]["num_frames"] != len(headers):
+    told = headers[0].is_frame or headers[0].sop_class == CT_IMAGE
+    if told and facts[0]["num_frames"] != len(headers):
         raise CaseRefused(
             "ENHANCED_UNSUPPORTED", where=where,
             found=f"an enhanced CT of {facts[0]['num_frames']} frames that describes {len(headers)}",

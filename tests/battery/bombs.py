@@ -3,7 +3,9 @@
 import gzip
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -12,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from tests.battery.archives import build_packed
 from tests.battery.body import make_body
-from tests.battery.kind import Built, Group
+from tests.battery.kind import SMALL, Built, Group
 from tests.battery.writing import make_nifti, save_nifti, stack, write_image, write_series
 
 GROUP = Group("size")
@@ -40,32 +42,36 @@ def _(folder: Path, rng: Generator) -> Built:
     return Built(write_series(folder, slices, rng))
 
 
-@GROUP.kind("bomb-gzip", 46, "a small file that inflates to hundreds of MB", codes=("CORRUPT_FILE", "TOO_LARGE"))
+def _squeeze(head: bytes, rng: Generator, num_mb: int = 3000) -> tuple[bytes, int]:
+    """Return raw deflate data of ``head`` and many MiB of zeros, and its length when inflated; made in no time."""
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    start = engine.compress(head) + engine.flush(zlib.Z_FULL_FLUSH)
+    block = engine.compress(bytes(1 << 20)) + engine.flush(zlib.Z_FULL_FLUSH)  # depends on nothing before it
+    count = int(num_mb * rng.uniform(0.8, 1.2))
+    return start + block * count + b"\x03\x00", len(head) + (count << 20)
+
+
+@GROUP.kind("bomb-gzip", 46, "a small file that inflates to gigabytes", codes=("CORRUPT_FILE", "TOO_LARGE"))
 def _(folder: Path, rng: Generator) -> Built:
     suffix = str(rng.choice([".nii.gz", ".mha", ".nrrd"]))
     body = make_body(rng)
     path = write_image(folder / f"ct{suffix}", body.volume, compress=True)
-    size = int(rng.integers(150, 250)) << 20
-    if suffix == ".nii.gz":
-        head = gzip.decompress(path.read_bytes())
-        path.write_bytes(_squeeze(head, size, 31))
-        return Built(path, body.volume, body.markers_mm)
     data = path.read_bytes()
-    end = data.index(b"\n", data.index(b"ElementDataFile")) + 1 if suffix == ".mha" else data.index(b"\n\n") + 2
-    path.write_bytes(data[:end] + _squeeze(b"", size, 15 if suffix == ".mha" else 31))
+    gzip_start, gzip_end = b"\x1f\x8b\x08" + bytes(7), bytes(8)  # a reader must not get as far as the checksum
+    if suffix == ".nii.gz":
+        path.write_bytes(gzip_start + _squeeze(gzip.decompress(data), rng)[0] + gzip_end)
+        return Built(path, body.volume, body.markers_mm)
+    zeros, _ = _squeeze(b"", rng)
+    if suffix == ".mha":
+        end = data.index(b"\n", data.index(b"ElementDataFile")) + 1
+        path.write_bytes(data[:end] + b"\x78\x01" + zeros + bytes(4))
+    else:
+        path.write_bytes(data[: data.index(b"\n\n") + 2] + gzip_start + zeros + gzip_end)
     return Built(path)
 
 
-def _squeeze(head: bytes, num_zeros: int, wbits: int) -> bytes:
-    engine = zlib.compressobj(1, zlib.DEFLATED, wbits)
-    parts = [engine.compress(head)]
-    block = bytes(1 << 20)
-    parts += [engine.compress(block) for _ in range(num_zeros >> 20)]
-    return b"".join([*parts, engine.flush()])
-
-
-@GROUP.kind("bomb-deflated", 46, "a deflated DICOM file that inflates to hundreds of MB",
-            codes=("CORRUPT_FILE", "TOO_LARGE"))  # fmt: skip
+@GROUP.kind("bomb-deflated", 46, "a deflated DICOM file that inflates to gigabytes",
+            codes=("CORRUPT_FILE", "TOO_LARGE"), settings=replace(SMALL, decode_memory_mb=512))  # fmt: skip
 def _(folder: Path, rng: Generator) -> Built:
     body = make_body(rng)
     path = write_series(folder, stack(body.volume), rng)
@@ -77,23 +83,25 @@ def _(folder: Path, rng: Generator) -> Built:
     start = whole.index(b"\x02\x00\x00\x00UL\x04\x00") + 12
     end = start + int.from_bytes(whole[start - 4 : start], "little")
     plain = zlib.decompress(whole[end:], -15)
-    size = int(rng.integers(150, 250)) << 20
-    waste = b"\x09\x00\x10\x00LO\x08\x00BATTERY \x09\x00\x10\x10OB\x00\x00" + size.to_bytes(4, "little")
-    at = plain.index(b"\x10\x00\x10\x00PN")
-    engine = zlib.compressobj(1, zlib.DEFLATED, -15)
-    parts = [engine.compress(plain[:at] + waste)] + [engine.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    file.write_bytes(whole[:end] + b"".join([*parts, engine.compress(plain[at:]), engine.flush()]))
+    # The zeros follow the pixels: group 7FE1 may hold what it likes.
+    waste = b"\xe1\x7f\x10\x00LO\x08\x00BATTERY \xe1\x7f\x10\x10OB\x00\x00" + (0xF0000000).to_bytes(4, "little")
+    file.write_bytes(whole[:end] + _squeeze(plain + waste, rng)[0])
     return Built(path, body.volume, body.markers_mm)
 
 
-@GROUP.kind("bomb-zip", 46, "a small archive that unpacks to gigabytes", codes=("ARCHIVE_UNSAFE", "TOO_LARGE"))
+@GROUP.kind("bomb-zip", 46, "a small archive that unpacks to hundreds of MB", codes=("ARCHIVE_UNSAFE", "TOO_LARGE"))
 def _(folder: Path, rng: Generator) -> Built:
     built = build_packed(folder, rng, [".zip"])
-    size = int(rng.integers(150, 250)) << 20
-    with (
-        zipfile.ZipFile(built.path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("big.dcm", "w", force_zip64=True) as stream,
-    ):
-        for _ in range(size >> 20):
-            stream.write(bytes(1 << 20))
+    squeezed, size = _squeeze(b"", rng, 500)  # packed 1000 : 1
+    with zipfile.ZipFile(built.path, "a", zipfile.ZIP_DEFLATED) as archive:
+        member = zipfile.ZipInfo("big.dcm")
+        member.compress_type, member.file_size, member.compress_size = zipfile.ZIP_DEFLATED, size, len(squeezed)
+        member.CRC, member.header_offset = 0, archive.start_dir
+        stream: Any = archive.fp
+        stream.seek(archive.start_dir)
+        stream.write(member.FileHeader(zip64=False) + squeezed)
+        archive.start_dir = stream.tell()
+        archive.filelist.append(member)
+        archive.NameToInfo[member.filename] = member
+        archive._didModify = True  # type: ignore[attr-defined]
     return Built(built.path)

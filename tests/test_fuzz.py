@@ -109,6 +109,13 @@ def test_a_process_that_waits_or_dies_is_a_finding_and_begun_anew(tmp_path, monk
     assert (tmp_path / "marks-3-1" / "input" / "marks.csv").is_file()
 
 
+def test_a_process_that_does_not_start_is_no_finding(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "_make_command", lambda run, work: [sys.executable, "-c", "1 / 0"])
+    with pytest.raises(ChildProcessError, match="does not start"):
+        Run("marks", 3, tmp_path).go(0.02)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_reads_one_input_after_another_and_tells_their_number(tmp_path, capsys):
     arguments = ["--minutes", "0.05", "--reader", "marks", "--reader", "cohort", "--seed", "1"]
     assert main.main([*arguments, "--keep", str(tmp_path), "--json", str(tmp_path / "counts.json")]) == 0

@@ -88,16 +88,18 @@ class Run:
 
     def _listen(self, child: subprocess.Popen, work: Path, until: float) -> str:
         """Count what the process says, until the time is over or, which is a finding, it says no more."""
-        rest, patience = b"", START_SECONDS
+        rest, patience, is_ready = b"", START_SECONDS, False
         while time.monotonic() < until:
             if not select.select([child.stdout], [], [], patience)[0]:
                 return "no answer in time"
             some = os.read(child.stdout.fileno(), 1 << 16)
+            if not some and not is_ready:
+                raise ChildProcessError("the process that reads does not start; its own words stand above")
             if not some:
                 return "died"
             *lines, rest = (rest + some).split(b"\n")
             for line in lines:
-                patience = PATIENCE_SECONDS
+                patience, is_ready = PATIENCE_SECONDS, True
                 if line != b"ready":
                     self._count(line.decode(), work)
         return ""

@@ -25,16 +25,24 @@ def start_driver(workshop: Workshop, *options: str, cwd: Path | None = None, **e
 
 
 def find_processes(folder: Path, word: str) -> list[int]:
-    """Living processes that work in ``folder`` and have ``word`` in their command line."""
-    found = []
+    """Living processes that work in ``folder`` and have ``word`` in their command line, without their own watchdogs."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             words = (path / "cmdline").read_bytes().split(b"\0")
             if word.encode() in words and (path / "cwd").readlink() == folder and words[0].endswith(b"python"):
-                found.append(int(path.name))
+                found[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    return found
+    return [pid for pid, parent in found.items() if parent not in found]
+
+
+def find_group(pid: int) -> int:
+    """The process group of a process; 0 when it has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def find_stage(pid: int) -> str:

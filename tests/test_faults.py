@@ -12,7 +12,8 @@ import pytest
 
 from drrx.io.caches import place_caches
 from drrx.io.child import run_child
-from tests.faults.workshop import CONFIG, ROOT, Workshop, Zygote
+from tests.faults.stages import Zygote
+from tests.faults.workshop import CONFIG, ROOT, Workshop
 from tests.small_run import share_run
 
 

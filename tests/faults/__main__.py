@@ -18,7 +18,8 @@ import numpy as np
 
 from tests.faults import disks, kills, places, terms
 from tests.faults.driver import start_driver
-from tests.faults.workshop import CONFIG, OTHER, Workshop, Zygote, run_undisturbed
+from tests.faults.stages import Zygote, run_undisturbed
+from tests.faults.workshop import CONFIG, OTHER, Workshop
 
 PARTS = "kill_stages,kill_drivers,stop_stages,stop_drivers,full,places"
 

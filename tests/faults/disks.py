@@ -14,7 +14,8 @@ from pathlib import Path
 
 from drrx.config import STAGES
 from tests.faults.driver import start_driver
-from tests.faults.workshop import CONFIG, Pace, Workshop, Zygote, hash_if_there, list_temporary
+from tests.faults.stages import Pace, Zygote
+from tests.faults.workshop import CONFIG, Workshop, hash_if_there, list_temporary
 
 CODES = {
     errno.ENOSPC: "DISK_FULL", errno.EDQUOT: "DISK_FULL", errno.EROFS: "CANNOT_WRITE", errno.EACCES: "CANNOT_WRITE",

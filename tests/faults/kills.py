@@ -9,7 +9,8 @@ from typing import IO
 
 from drrx.config import STAGES
 from tests.faults.driver import find_group, find_processes, find_stage, kill_all, send, start_driver
-from tests.faults.workshop import CONFIG, OTHER, Pace, Workshop, Zygote
+from tests.faults.stages import Pace, Zygote
+from tests.faults.workshop import CONFIG, OTHER, Workshop
 
 #: Kills of one stage in one round, at most; then it may finish.
 MOST = 8

@@ -6,7 +6,8 @@ import time
 
 from drrx.config import STAGES
 from tests.faults.driver import find_processes, kill_all, send, start_driver
-from tests.faults.workshop import CONFIG, Pace, Workshop, Zygote, list_temporary
+from tests.faults.stages import Pace, Zygote
+from tests.faults.workshop import CONFIG, Workshop, list_temporary
 
 LIMIT_S = 20.0
 

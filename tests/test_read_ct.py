@@ -583,6 +583,7 @@ def test_unknown_and_missing_paths(tmp_path):
     (tmp_path / "empty").mkdir()
     assert refused(tmp_path / "a.txt").code == "UNKNOWN_FORMAT"
     assert refused(tmp_path / "none.nii.gz").code == "FILE_MISSING"
+    assert refused(tmp_path / f"{'x' * 300}.nii.gz").code == "FILE_MISSING"
     assert refused(tmp_path / "empty").code == "NOT_CT"
 
 

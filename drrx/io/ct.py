@@ -86,9 +86,13 @@ def read_volume_file(
     """
     where = path.name if where is None else where
     name = path.name.lower()
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError:  # a name that is too long to be one
+        is_folder = is_there = False
+    if is_folder:
         return read_dicom(path, settings, where, series_uid)
-    if not path.exists():
+    if not is_there:
         raise CaseRefused(
             "FILE_MISSING", where=path.name, found="no such file or folder", needed="a CT",
             hint="Correct the path; in a cohort table it is relative to the folder of the table.",

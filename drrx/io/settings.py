@@ -50,7 +50,7 @@ class ReadCtSettings:
         default=2048, ge=256, description="memory of the process that opens DICOM files, MiB (TOO_LARGE)"
     )
     decode_seconds: int = Field(
-        default=30, ge=1, description="CPU time for one DICOM file or frame, s; four times as much on the clock"
+        default=10, ge=1, description="CPU time for one DICOM file or frame, s; four times as much on the clock"
     )
     max_num_voxels: int = Field(default=1_000_000_000, gt=0, description="largest CT that is read, voxels (TOO_LARGE)")
     max_compression: float = Field(

@@ -106,6 +106,14 @@ def is_dicom(path: Path) -> bool:
     return path.is_dir() or path.suffix == ".dcm"
 
 
+def find_versions(python: Path) -> str:
+    """Return the versions of the readers in an environment."""
+    code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
+    names = [name for name in NAMES if name != "drrx"]
+    done = subprocess.run([str(python), "-c", code, *names], check=True, capture_output=True, text=True)
+    return ", ".join(f"{name} {version}" for name, version in zip(names, done.stdout.split(), strict=True))
+
+
 def count(results: Results, name: str) -> Counter[str]:
     """Return how often a reader had each verdict."""
     return Counter(verdict for by_name in results.values() for verdict in by_name.get(name, []))

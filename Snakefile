@@ -62,7 +62,7 @@ include: "workflow/rules/training.smk"
 
 onstart:
     take_results()
-    write_shards(SHARD_TABLE, SHARD_OF_CASE)
+    keep_shards()
     start_watch()
 
 

@@ -92,8 +92,7 @@ def take_results():
     except DrrxError as error:
         raise WorkflowError(f"drrx: error [{error.code}]: {error}")
     except OSError as error:
-        fault = describe_fault(error, folder)
-        raise WorkflowError(f"drrx: error [{fault.code}]: {fault.found}. {fault.hint}")
+        raise WorkflowError(f"drrx: {tell_trouble(error)}")
     atexit.register(OWNER.give_back)
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         # Until Snakemake's scheduler has a handler of its own; this one gives back, too.
@@ -104,6 +103,20 @@ def take_results():
         raise WorkflowError(
             "drrx: another run put cases into shards while this one was planned. Run it again."
         )
+
+
+def tell_trouble(error):
+    """A full disk and the like in a line: it ends the jobs that meet it, not what tells of them."""
+    fault = describe_fault(error, Path(RESULTS))
+    return f"error [{fault.code}]: {fault.found}. {fault.hint}"
+
+
+def keep_shards():
+    """Write down which case is in which shard."""
+    try:
+        write_shards(SHARD_TABLE, SHARD_OF_CASE)
+    except OSError as error:
+        raise WorkflowError(f"drrx: {tell_trouble(error)}")
 
 
 def give_back_results():
@@ -242,10 +255,8 @@ class Watch(threading.Thread):
     def tell(self, state="running"):
         try:
             line = self.progress.tell(self.finished(), time.time(), state)
-        except (
-            OSError
-        ) as error:  # a full disk ends the jobs that meet it, not what tells of them
-            line = describe_fault(error, Path(RESULTS)).found
+        except OSError as error:
+            line = tell_trouble(error)
         print(f"drrx: {line}", file=sys.stderr, flush=True)
 
     def run(self):
@@ -274,8 +285,11 @@ def tell_cost(state):
     """How far the run came, and a table of what each stage cost."""
     WATCH.end(state)
     summaries = summarise_run(Path(RESULTS), SHARDS)
-    path = write_summary(Path(RESULTS), summaries)
-    return f"{format_summary(summaries)}\ndrrx: cost by stage in {path}"
+    try:
+        told = f"cost by stage in {write_summary(Path(RESULTS), summaries)}"
+    except OSError as error:
+        told = tell_trouble(error)
+    return f"{format_summary(summaries)}\ndrrx: {told}"
 
 
 def tell_outcome():

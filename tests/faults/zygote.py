@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 from drrx.cli.main import main
@@ -22,7 +23,8 @@ CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir"}
 class Fault:
     """Counts the operations that change a file below the results, and does its harm at one of them."""
 
-    def __init__(self, results: Path, kind: str = "", at: int = 0, number: int = 0, lasting: bool = False):
+    def __init__(self, results: Path, mark: Path, kind: str = "", at: int = 0, number: int = 0, lasting: bool = False):
+        self.mark = mark  # gets the time of the harm
         self.results, self.kind, self.at, self.number, self.lasting = str(results), kind, at, number, lasting
         self.count = 0
         sys.addaudithook(self.hear)
@@ -42,6 +44,8 @@ class Fault:
     def meet(self, may_fail: bool) -> None:
         self.count += 1
         if self.kind in ("kill", "term") and self.count == self.at:
+            self.at = -1
+            self.mark.write_text(str(time.monotonic()))
             os.kill(os.getpid(), signal.SIGKILL if self.kind == "kill" else signal.SIGTERM)
         reached = self.count >= self.at if self.lasting else self.count == self.at
         if self.kind == "error" and may_fail and reached:
@@ -56,7 +60,7 @@ def work(ask: dict) -> None:
     os.chdir(ask["folder"])
     if ask["max_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ask["max_bytes"], resource.RLIM_INFINITY))
-    fault = Fault(Path(ask["folder"], "results"), **ask["fault"])
+    fault = Fault(Path(ask["folder"], "results"), Path(ask["log"] + ".at"), **ask["fault"])
     status = 70
     try:
         status = main(ask["argv"])

@@ -81,6 +81,12 @@ def data_set(wildcards):
     return f"{RESULTS}/dataset/manifest.json"
 
 
+def stop(text):
+    """End in one line: what a function of a rule raises, Snakemake shows with a traceback."""
+    print(f"drrx: {text}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
 def take_results():
     """Become the one run that writes into the folder of results; the jobs are told (drrx/io/owner.py)."""
     global OWNER
@@ -90,9 +96,9 @@ def take_results():
     try:
         OWNER = take(folder, by_force=os.environ.get("DRRX_BREAK_LOCK") == "yes")
     except DrrxError as error:
-        raise WorkflowError(f"drrx: error [{error.code}]: {error}")
+        stop(f"error [{error.code}]: {error}")
     except OSError as error:
-        raise WorkflowError(f"drrx: {tell_trouble(error)}")
+        stop(tell_trouble(error))
     atexit.register(OWNER.give_back)
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         # Until Snakemake's scheduler has a handler of its own; this one gives back, too.
@@ -100,8 +106,8 @@ def take_results():
     OWNER.export()
     OWNER.start_beating()
     if read_shards(SHARD_TABLE) != OLD_SHARDS:
-        raise WorkflowError(
-            "drrx: another run put cases into shards while this one was planned. Run it again."
+        stop(
+            "another run put cases into shards while this one was planned. Run it again."
         )
 
 
@@ -116,7 +122,7 @@ def keep_shards():
     try:
         write_shards(SHARD_TABLE, SHARD_OF_CASE)
     except OSError as error:
-        raise WorkflowError(f"drrx: {tell_trouble(error)}")
+        stop(tell_trouble(error))
 
 
 def give_back_results():

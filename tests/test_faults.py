@@ -208,6 +208,7 @@ def test_a_command_ends_in_time_whatever_it_is_at(tmp_path, busy, status, is_cle
     time.sleep(0.5)
     process.terminate()
     assert process.wait(timeout=20) == status
+    assert process.stdout.read() == b"", "its watchdog ends with it"
     assert (list(tmp_path.iterdir()) == []) == is_clean
     process.stdout.close()
 

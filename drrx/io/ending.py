@@ -69,9 +69,12 @@ def _start_watchdog() -> int:
 
 
 def _watch(reader: int, parent: int) -> None:
-    """Wait for SIGTERM to come to the parent, or for its end."""
+    """Wait for SIGTERM to come to the parent and then for its end, or kill it; end with it."""
     while number := os.read(reader, 1):
         if number[0] == signal.SIGTERM:
-            time.sleep(LAST_S)
+            until = time.monotonic() + LAST_S
+            while os.getppid() == parent and time.monotonic() < until:
+                time.sleep(0.05)
             if os.getppid() == parent:
                 os.kill(parent, signal.SIGKILL)
+            return

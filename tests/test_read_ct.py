@@ -689,7 +689,7 @@ def test_a_file_that_takes_too_long_or_too_much_is_refused(tmp_path, ct):
 
 def test_a_child_that_cannot_start_is_no_fault_of_the_case(tmp_path, ct, monkeypatch):
     monkeypatch.setattr("drrx.io.dicom_child.sys.executable", "/bin/false")
-    with pytest.raises(ChildProcessError, match=r"python -m drrx\.io\.dicom_worker 300 30"):
+    with pytest.raises(ChildProcessError, match=r"python -m drrx\.io\.dicom_worker 300 10"):
         read_ct(dicom(tmp_path, ct), replace(SMALL, decode_memory_mb=300))
 
 

@@ -5,13 +5,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from drrx.errors import CaseRefused
+from drrx.io.axes import WORLD_AXES, match_axes
 from drrx.io.hu import AIR_HU
 from drrx.io.reading import Reading
 from drrx.io.settings import ReadCtSettings
 from drrx.volume import Volume
 
-# World axis (x, y, z) that each array axis (slice, row, column) runs along.
-WORLD_AXES = (2, 1, 0)
 ALIGNED_DEG = 0.1
 MIN_SPACING_MM = 0.1
 # Tables of slices are rounded: 5.02 mm is still 5.
@@ -34,8 +33,7 @@ def check_spacing(where: str, spacing_mm: tuple[float, ...], settings: ReadCtSet
 
 def orient(volume: Volume) -> Volume:
     """Permute and flip axes so that slices run mostly to +z, rows to +y and columns to +x; no voxel changes."""
-    directions = volume.world_from_index[:3, :3] / np.array(volume.spacing_mm)
-    order = _match_axes(directions)
+    order = match_axes(volume.world_from_index)
     values = volume.values.transpose(order)
     affine = volume.world_from_index[:, [*order, 3]].copy()
     for axis, world in enumerate(WORLD_AXES):
@@ -44,17 +42,6 @@ def orient(volume: Volume) -> Volume:
             affine[:3, axis] *= -1
             values = np.flip(values, axis)
     return Volume(np.ascontiguousarray(values), affine)
-
-
-def _match_axes(directions: NDArray[np.float64]) -> list[int]:
-    """Return the array axis that fits each of slice, row and column best, the clearest fit first."""
-    weight = np.abs(directions)
-    order = [-1, -1, -1]
-    for _ in range(3):
-        world, axis = np.unravel_index(weight.argmax(), weight.shape)
-        order[WORLD_AXES.index(int(world))] = int(axis)
-        weight[world, :] = weight[:, axis] = -1.0
-    return order
 
 
 def make_canonical(reading: Reading, where: str, settings: ReadCtSettings) -> Volume:

@@ -126,7 +126,8 @@ def _read_file(file: CaseFile, child: DicomChild, where: str) -> list[SliceHeade
         )  # fmt: skip
     for header in headers:
         whole = header.sop_class and header.modality
-        if not whole or (header.is_ct_slice and (header.rows < 1 or header.columns < 1 or not header.series_uid)):
+        pictured = header.rows > 0 and header.columns > 0 and header.series_uid and facts[0]["has_pixels"]
+        if not whole or (header.is_ct_slice and not pictured):
             raise make_corrupt(Path(where), "a DICOM header that ends too early", "a whole DICOM file")
     return headers
 

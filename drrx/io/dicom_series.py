@@ -44,7 +44,7 @@ def choose_series(
     slices = [header for header in wanted if header.is_ct_slice]
     if not slices:
         raise _make_not_ct(wanted, where)
-    groups = group_series(slices)
+    groups, scouts = _split_scouts(group_series(slices))
     chosen = _choose(groups, where, settings)
     joined, parts = _join(chosen, groups, where)
     corrections = []
@@ -53,8 +53,8 @@ def choose_series(
     if len(groups) > parts:
         text = f"{parts} of {len(groups)} CT series taken: {_measure(joined)}"
         corrections.append(Correction("SERIES_CHOSEN", text))
-    chosen, scouts = _drop_scouts(joined)
-    other = len(wanted) - len(slices) + len(scouts)
+    chosen, more_scouts = _drop_scouts(joined)
+    other = len(wanted) - len(slices) + scouts + len(more_scouts)
     if other:
         corrections.append(Correction("OTHER_DROPPED", f"{other} DICOM objects that are no CT slices left aside"))
     return chosen, corrections
@@ -66,6 +66,13 @@ def group_series(headers: Sequence[SliceHeader]) -> list[Series]:
     for header in headers:
         groups.setdefault(header.series_uid, []).append(header)
     return list(groups.values())
+
+
+def _split_scouts(groups: list[Series]) -> tuple[list[Series], int]:
+    """Leave out series of up to three slices in another main plane than the longest: scouts that do not say so."""
+    plane = _plane(max(groups, key=len)[0])
+    kept = [series for series in groups if len(series) > MAX_SCOUTS or _plane(series[0]) in (plane, -1)] or groups
+    return kept, sum(map(len, groups)) - sum(map(len, kept))
 
 
 def _make_not_ct(headers: Sequence[SliceHeader], where: str) -> CaseRefused:
@@ -146,7 +153,8 @@ def _goes_on(series: Series, other: Series) -> bool:
 
 
 def _key(header: SliceHeader) -> tuple[object, ...]:
-    return header.pixel_spacing_mm, header.rows, header.columns, header.kernel, header.slope, header.intercept
+    size = header.rows, header.columns, header.pixel_spacing_mm
+    return *size, header.kernel, header.scanner.get("kvp"), header.slope, header.intercept
 
 
 def _ends(series: Series, like: SliceHeader) -> tuple[float, float]:

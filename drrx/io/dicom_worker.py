@@ -14,14 +14,17 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filereader import read_partial
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -37,6 +40,7 @@ from drrx.io.dicom_facts import TAGS, read_facts
 READY = b"ready\n"
 # GDCM can abort the interpreter and pylibjpeg's RLE panics on damaged files; Pillow gives 8 bits of what had 12.
 _UNSAFE_PLUGINS = ("gdcm", "pillow")
+_PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # float, double, stored values
 _MAX_INTEGER = 2**53  # above it a number of JSON readers is no longer exact; no tag that is asked for comes near
 
 
@@ -97,8 +101,23 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview]:
 def _read_header(path: str) -> list[dict[str, Any]]:
     with open(path, "rb") as stream:  # noqa: PTH123 # a path that is not UTF-8 comes with surrogates
         has_preamble = stream.read(132)[128:] == b"DICM"
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=not has_preamble, specific_tags=list(TAGS))
-    return [{**facts, "has_preamble": has_preamble} for facts in read_facts(dataset)]
+        stream.seek(0)
+        pixels: list[BaseTag] = []
+        dataset = read_partial(
+            stream, _make_stop(pixels), force=not has_preamble, specific_tags=[Tag(name) for name in TAGS]
+        )
+    return [{**facts, "has_preamble": has_preamble, "has_pixels": bool(pixels)} for facts in read_facts(dataset)]
+
+
+def _make_stop(found: list[BaseTag]) -> Callable[[BaseTag, str | None, int], bool]:
+    """Return a function that stops the parser at the pixels and notes that there are some."""
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        if tag in _PIXEL_DATA:
+            found.append(tag)
+        return bool(found)
+
+    return stop
 
 
 @functools.lru_cache(maxsize=1)  # the frames of one file are asked for one after another

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from drrx.errors import CaseRefused
+from drrx.io.axes import match_axes
 from drrx.io.reading import Reading
 from drrx.io.settings import ReadCtSettings
 
@@ -27,15 +28,17 @@ def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Read
 
     ``add_hu`` is added first. Padding is what the file says (PixelPaddingValue), every voxel below
     ``padding_below_hu``, and a constant background: one value in all four corners of all slices, as far as it touches
-    the rim of its slice.
+    the rim of its slice. Slices are the axial ones, in whichever order the file has its axes.
 
     Raises
     ------
     CaseRefused
         ``NON_FINITE``, ``NOT_HU``, ``HU_OFFSET``.
     """
-    values = _add_offset(_fill_non_finite(reading, where), reading, settings.add_hu)
-    padding = _find_padding(values, reading.padding, settings)
+    order = match_axes(reading.volume.world_from_index)
+    values = _add_offset(_fill_non_finite(reading, where), reading, settings.add_hu).transpose(order)
+    named = None if reading.padding is None else reading.padding.transpose(order)
+    padding = _find_padding(values, named, settings)
     padding |= values < settings.padding_below_hu
     samples, is_padding = values[_thin(values)], padding[_thin(values)]
     check_hu(samples[~is_padding], samples[is_padding], where)
@@ -51,12 +54,12 @@ def fill_padding(reading: Reading, where: str, settings: ReadCtSettings) -> Read
         reading.flags.append("TRUNCATED_FOV")
     if values.dtype != np.int16:
         values = np.clip(np.rint(values), -32768, 32767).astype(np.int16)
-    elif not values.flags.writeable or values is reading.volume.values:
+    elif not values.flags.writeable or np.shares_memory(values, reading.volume.values):
         values = values.copy()
     values[padding] = AIR_HU
     np.minimum(values, settings.max_hu, out=values)
     reading.source["padding_share"] = round(share, 5)
-    reading.volume, reading.padding = reading.volume.with_values(values), None
+    reading.volume, reading.padding = reading.volume.with_values(values.transpose(np.argsort(order))), None
     return reading
 
 

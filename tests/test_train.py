@@ -103,7 +103,8 @@ def test_a_guided_network_starts_as_the_unguided_one_it_comes_from(tmp_path, poo
     noisy, condition, nodules = (torch.randn(1, 1, 32, 40) for _ in range(3))
     t, level = torch.tensor([500]), torch.tensor([0.1])
     assert first == sha256
-    assert torch.equal(old(noisy, condition, t), new(noisy, condition, t, nodules, level))
+    # More input channels, though of weight 0, may be summed in another order.
+    torch.testing.assert_close(new(noisy, condition, t, nodules, level), old(noisy, condition, t), atol=1e-4, rtol=0)
     with pytest.raises(DrrxError, match=r"needed the network of the settings given\. Give --widths"):
         start(HaarUnet((8, 8), (1, 1), 16, 2))
 

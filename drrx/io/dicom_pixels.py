@@ -56,9 +56,12 @@ def read_pixels(header: SliceHeader, child: DicomChild, where: str) -> Pixels:
 
 
 def _refuse_syntax(failure: NoAnswer, where: str) -> None:
-    if failure.kind == "refused" and failure.syntax in NO_DECODER:
+    # pydicom has no name for a syntax, or no decoder.
+    unknown = failure.error == "NotImplementedError"
+    if failure.kind == "refused" and (unknown or failure.syntax in NO_DECODER):
+        syntax = failure.syntax if is_uid(failure.syntax) else "unknown"
         raise CaseRefused(
-            "NO_DECODER", where=where, found=f"a compression without a safe decoder (transfer syntax {failure.syntax})",
+            "NO_DECODER", where=where, found=f"a compression without a safe decoder (transfer syntax {syntax})",
             needed="uncompressed, RLE, JPEG-LS, JPEG 2000 or deflated pixels",
             hint="Decompress it first, for example with dcmdjpeg of DCMTK, or install pylibjpeg-libjpeg (GPL): it is "
             "used where it is there.",

@@ -18,7 +18,7 @@ if "run-stage" in sys.orig_argv:
     record = Path(sys.orig_argv[sys.orig_argv.index("--output") + 1])
     stage = next(word for word in sys.orig_argv if word in {stages!r})
     with open("calls.txt", "a") as calls:
-        calls.write(stage + " " + record.stem + " " + " ".join(sys.orig_argv[4:]) + "\\n")
+        calls.write(stage + " " + record.stem + " " + " ".join(sys.orig_argv[5:]) + "\\n")
     if stage == os.environ.get("STAGE_THAT_FAILS"):
         print("the stage says why")
         os._exit(1)

@@ -108,7 +108,7 @@ def test_jobs_run_in_the_image_when_asked_to(contained):
     assert len(calls) == 2 * 7 + 1
     for call in calls:
         assert re.search(r"^exec --home \S+/project --nv --bind /data .*drrx\.sif bash -c ", call)
-        assert re.search(r"NUMBA_NUM_THREADS=\d python -m drrx run-stage ", call), "the Python of the image"
+        assert re.search(r"NUMBA_NUM_THREADS=\d python -P -m drrx run-stage ", call), "the Python of the image"
 
 
 def test_the_image_is_not_looked_at_otherwise(contained):

@@ -190,9 +190,7 @@ def test_command_gives_the_same_bytes_for_the_same_seed(tmp_path):
 
 def test_wrong_weights_are_refused(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"not weights")
-    with pytest.raises(
-        DrrxError, match=r"found no SHA-256 in w.safetensors.sha256 beside it \(MODEL_HASH\)"
-    ):
+    with pytest.raises(DrrxError, match=r"found no SHA-256 in w.safetensors.sha256 beside it \(MODEL_HASH\)"):
         load_restorer(tmp_path / "w.safetensors")
 
 

@@ -26,7 +26,7 @@ def parse(*options):
     return run.make_command(args.profile, args.snakemake)
 
 
-BEFORE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--nolock"]
+BEFORE = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--nolock"]
 PROFILE = ["--workflow-profile", str(ROOT / "workflow" / "profiles" / "default")]
 
 

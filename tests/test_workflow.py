@@ -160,7 +160,7 @@ def test_a_report_can_be_made(finished):
 
 def test_drrx_run_adds_profile_and_workflow(fresh):
     command = make_command("default", ["--dry-run", "--config", "variants=0"])
-    said = fresh.run(command=[*command[:2], "drrx", "run", *command[command.index("--dry-run") :]])
+    said = fresh.run(command=[*command[:3], "drrx", "run", *command[command.index("--dry-run") :]])
     assert said.returncode == 0, said.stderr
     assert "Using workflow specific profile" in said.stdout + said.stderr
     assert "restore_cxr" in said.stdout + said.stderr

@@ -103,7 +103,7 @@ def make_command(profile: str, options: list[str]) -> list[str]:
     # The profile's folder ends the list of limits: without it a target among the options would be taken for one.
     # Our own lock is on the results (drrx/io/owner.py). Snakemake's is on the working folder, and stays after a crash.
     places = ["--snakefile", str(workflow / "Snakefile"), "--nolock", *limits, "--workflow-profile", str(folder)]
-    return [sys.executable, "-m", "snakemake", *places, *options]
+    return [sys.executable, "-P", "-m", "snakemake", *places, *options]
 
 
 def _read_executor(profile: Path) -> str | None:

@@ -137,7 +137,8 @@ def run_stage(wildcards, threads):
     Because it asks for the threads, Snakemake takes it for derived and does not compare it with the last run:
     another folder, another environment or more cores make no result anew.
     """
-    command = [PYTHON, "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
+    # -P: no module comes from the working folder, whatever lies there.
+    command = [PYTHON, "-P", "-m", "drrx", "run-stage", "--cohort", str(COHORT)]
     command += ["--results", RESULTS, "--seed", str(CONFIG.seed), "--keep", CONFIG.keep]
     return f"NUMBA_NUM_THREADS={threads} {shlex.join(command)}"
 
@@ -232,7 +233,7 @@ def gpus_for(device):
 
 def train_with(threads):
     """Start of a training job's command line."""
-    return f"OMP_NUM_THREADS={threads} {shlex.join([PYTHON, '-m', 'drrx'])}"
+    return f"OMP_NUM_THREADS={threads} {shlex.join([PYTHON, '-P', '-m', 'drrx'])}"
 
 
 class Watch(threading.Thread):

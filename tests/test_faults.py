@@ -224,7 +224,7 @@ def test_without_a_home_libraries_keep_their_files_among_the_temporary_ones(tmp_
     place_caches()
     assert "XDG_CACHE_HOME" not in os.environ
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for home in ("/nonexistent", "/proc/self/fdinfo"):
+    for home in (str(tmp_path / "none" / "home"), "/proc/self/fdinfo"):
         monkeypatch.setenv("HOME", home)
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         place_caches()

@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
     write_volume(folder.anatomy, make_labels(thorax).labels)
     write_json(folder.anatomy_qc, {"lung_volume_l": 3.5})
     write_volume(folder.known_nodules, thorax.ct.with_values(thorax.nodule.astype(np.uint8)))
-    source = {"format": "made", "has_nodules": "yes", "num_known_nodules": 1, "series_uid": "1.2.3.4567"}
+    source = {"format": "made", "has_nodules": "yes", "num_known_nodules": 1, "series_sha256": "0123"}
     geometry = {"spacing_mm": list(thorax.ct.spacing_mm), "origin_lps_mm": thorax.ct.to_world(np.zeros(3)).tolist()}
     write_json(folder.case_record, replace(CaseRecord("made"), source=source, geometry=geometry).to_json())
     run_stages(folder, CONFIG)

@@ -16,7 +16,7 @@ from drrx.io.cohort import read_cohort
 from drrx.io.files import write_text
 from drrx.scale.settings import BenchmarkWorkflowSettings
 from drrx.scale.snakemake import Project
-from drrx.shards import plan_shards
+from drrx.shards import plan_shards, write_shards
 
 COHORTS = 10
 NOTHING = "Nothing to be done"
@@ -73,7 +73,9 @@ def make_stub_cts(project: Project, num_cases: int, shard_size: int) -> None:
 
 def make_stub_results(results: Path, cohort: Path, shard_size: int) -> None:
     """Lay out the file of every job below ``results``, stage after stage."""
-    shards = dict.fromkeys(plan_shards(read_cohort(cohort), {}, shard_size).values())
+    plan = plan_shards(read_cohort(cohort), {}, shard_size)
+    write_shards(results / "shards.tsv", plan)
+    shards = dict.fromkeys(plan.values())
     for stage in STAGES[:-1]:
         folder = results / "records" / stage
         folder.mkdir(parents=True)

@@ -37,7 +37,7 @@ demo: $(DEMO)
 	@echo 'Data set: results/dataset (start with results/dataset/index.html). What happened to each case: results/summary.json'
 
 test: $(DEVELOP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 test-slurm: $(SLURM)
 	$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py

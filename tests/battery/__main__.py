@@ -8,7 +8,15 @@ from pathlib import Path
 
 from tests.battery.good import GOOD
 from tests.battery.kinds import KINDS
-from tests.battery.page import KINDS_MARK, PEERS_MARK, make_kinds_table, make_peers_table, write_part
+from tests.battery.page import (
+    COUNTS_MARK,
+    KINDS_MARK,
+    PEERS_MARK,
+    make_counts_table,
+    make_kinds_table,
+    make_peers_table,
+    write_part,
+)
 from tests.battery.peers import Results, find_versions, is_for_peers, run
 
 
@@ -22,7 +30,9 @@ def main() -> None:
     args = parser.parse_args()
     tables = {KINDS_MARK: make_kinds_table(KINDS)}
     if args.peers:
-        tables[PEERS_MARK] = _make_peers_part(_judge_all(args.python, args.verdicts), args.python)
+        results = _judge_all(args.python, args.verdicts)
+        tables[COUNTS_MARK] = _make_counts_part(results, args.python)
+        tables[PEERS_MARK] = make_peers_table([*KINDS, *GOOD], results)
     for mark, table in tables.items():
         if args.write:
             write_part(args.write, mark, table)
@@ -41,11 +51,11 @@ def _judge_all(python: Path, verdicts: Path | None) -> Results:
     return results
 
 
-def _make_peers_part(results: Results, python: Path) -> str:
+def _make_counts_part(results: Results, python: Path) -> str:
     parts = [f"With {find_versions(python)}."]
     for title, kinds in (("Odd inputs", KINDS), ("Inputs that are not odd", GOOD)):
         part = {kind.name: results[kind.name] for kind in kinds if kind.name in results}
-        parts.append(f"{title}:\n\n{make_peers_table(kinds, part)}")
+        parts.append(f"{title}:\n\n{make_counts_table(part)}")
     return "\n\n".join(parts)
 
 

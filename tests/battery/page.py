@@ -7,9 +7,12 @@ from pathlib import Path
 from tests.battery.kind import NUM_VARIANTS, Kind
 from tests.battery.peers import NAMES, VERDICTS, Results, count
 
-KINDS_MARK, PEERS_MARK = "battery-kinds", "battery-peers"
+KINDS_MARK, COUNTS_MARK, PEERS_MARK = "battery-kinds", "battery-counts", "battery-peers"
 HEAD = """\
 # Reliability
+
+<!-- battery-counts: begin -->
+<!-- battery-counts: end -->
 
 <!-- battery-kinds: begin -->
 <!-- battery-kinds: end -->
@@ -31,20 +34,30 @@ def make_kinds_table(kinds: list[Kind]) -> str:
     return "\n".join([head, "", *lines])
 
 
-def make_peers_table(kinds: list[Kind], results: Results) -> str:
-    """Return the counts of each reader, and what each made of each kind."""
-    names = [name for name in NAMES if any(name in by_name for by_name in results.values())]
+def make_counts_table(results: Results) -> str:
+    """Return how often each reader got which verdict."""
+    names = _find_names(results)
     lines = [f"| reader | inputs | {' | '.join(VERDICTS)} |", "| --- |" + " --- |" * (len(VERDICTS) + 1)]
     for name in names:
         counts = count(results, name)
         numbers = " | ".join(str(counts[verdict]) for verdict in VERDICTS)
         lines.append(f"| {name} | {sum(counts.values())} | {numbers} |")
-    lines += ["", f"| row | kind | {' | '.join(names)} |", "| --- | --- |" + " --- |" * len(names)]
+    return "\n".join(lines)
+
+
+def make_peers_table(kinds: list[Kind], results: Results) -> str:
+    """Return what each reader made of each kind."""
+    names = _find_names(results)
+    lines = [f"| row | kind | {' | '.join(names)} |", "| --- | --- |" + " --- |" * len(names)]
     for kind in kinds:
         cells = " | ".join(_tell(results.get(kind.name, {}).get(name, [])) for name in names)
         if kind.name in results:
             lines.append(f"| {kind.row} | {kind.name} | {cells} |")
     return "\n".join(lines)
+
+
+def _find_names(results: Results) -> list[str]:
+    return [name for name in NAMES if any(name in by_name for by_name in results.values())]
 
 
 def _tell(verdicts: list[str]) -> str:

@@ -25,7 +25,7 @@ help:
 	@echo 'make demo    set up .venv, run the example cohort (2 phantoms) on CORES=$(CORES), data set in results/dataset'
 	@echo 'make test    set up .venv with the test tools, run the tests'
 	@echo 'make test-slurm  the workflow on a SLURM cluster that is started for it (root, and the SLURM programs; 4 minutes)'
-	@echo 'make test-faults  200 kill -9, 100 SIGTERM, full and read-only disks (an hour; all of it as root only)'
+	@echo 'make test-faults  200 kill -9, 100 SIGTERM, full and read-only disks (half an hour; all of it as root only)'
 	@echo 'make fuzz    damaged files for every reader, MINUTES=$(MINUTES) each; inputs of findings go to KEEP=$(KEEP)'
 	@echo 'make battery  odd CTs through drrx, SimpleITK, dicom2nifti and dcm2niix; writes tables of docs/reliability.md (10 minutes)'
 	@echo 'make check   formatting, types, import rules, workflow lint'

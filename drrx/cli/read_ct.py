@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.epilog = EPILOG
     parser.add_argument(
-        "input", metavar="IN", type=Path, help="DICOM folder or file, .nii[.gz], .mha, .mhd, .nrrd, .nhdr"
+        "input",
+        metavar="IN",
+        type=Path,
+        help="DICOM folder or file, .nii[.gz], .mha, .mhd, .nrrd, .nhdr, or a .zip or .tar of one",
     )
     parser.add_argument("--output", metavar="CT", type=Path, help="canonical CT to write (.nii.gz)")
     parser.add_argument("--record", metavar="JSON", type=Path, help="case record to write; also when refused")

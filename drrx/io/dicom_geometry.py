@@ -170,7 +170,7 @@ def _fit_steps(
             "SLICE_GAP", where, f"a gap of {steps[widest]:.2f} mm between z = {z_mm[widest]:.1f} and "
             f"{z_mm[widest + 1]:.1f} mm (usual step {step:.2f} mm, {max(missing, 0)} slices missing in all)",
             f"gaps up to {settings.max_gap_mm:g} mm, at most {allowed} missing",
-            "Fetch the missing slices from the archive, or raise read_ct.max_gap_mm.",
+            "Fetch the missing slices from the archive, or raise read_ct.max_gap_mm or max_missing_percent.",
         )  # fmt: skip
     if regular:
         text = (

@@ -239,12 +239,12 @@ def test_the_manifest_names_files_outside_without_their_folders(tmp_path, no_car
         "views": ["pa"],
         "preview_px": 96,
         "restore_cxr": {"weights": "/home/me/w.safetensors"},
-        "sample_nodules": {"library": "/home/me/lib"},
+        "sample_nodules": {"nodule_library": "/home/me/lib"},
     }
     write_run(tmp_path)
     collect_dataset_stage.collect(tmp_path, COHORT, told, 5)
     found = read_json(tmp_path / "dataset" / "manifest.json")["run"]["settings"]
-    assert (found["restore_cxr"]["weights"], found["sample_nodules"]["library"]) == ("w.safetensors", "lib")
+    assert (found["restore_cxr"]["weights"], found["sample_nodules"]["nodule_library"]) == ("w.safetensors", "lib")
 
 
 def test_summary_names_refused_cases(run):

@@ -355,7 +355,7 @@ def write_library(folder, diameters):
 
 def test_nodules_like_the_real_ones_are_inserted_and_compared(honest, tmp_path):
     write_library(tmp_path / "library", (9.0, 10.0, 11.0, 12.0, 13.0))
-    options = ["--library", str(tmp_path / "library"), "--num-pictures", "1", "--margin", "smooth"]
+    options = ["--nodule-library", str(tmp_path / "library"), "--num-pictures", "1", "--margin", "smooth"]
     report = run_audit(honest, tmp_path / "audit", *options)["comparison"]
     assert len(report["inserted"]) + len(report["refused"]) == 5
     sizes = {row["name"]: row["diameter_mm"] for row in report["real"]}

@@ -25,12 +25,12 @@ from drrx.io.cohort import read_cohort
 from drrx.io.ct import read_ct
 from drrx.io.film import read_film
 from drrx.io.image import read_image
-from drrx.io.library_index import read_ids
 from drrx.io.marks import read_marks
 from drrx.io.mask import read_mask
 from drrx.io.metaimage import read_metaimage
 from drrx.io.nifti import read_volume, write_volume
 from drrx.io.nifti_ct import read_nifti
+from drrx.io.nodule_library_index import read_ids
 from drrx.io.nrrd import read_nrrd
 from drrx.io.settings import ReadCtSettings
 from drrx.volume import Volume

@@ -13,18 +13,18 @@ from scipy.ndimage import gaussian_filter
 from drrx.config import load_config, stage_settings
 from drrx.errors import DrrxError
 from drrx.geometry import View
-from drrx.io.library import read_library
-from drrx.io.library_index import sign_library
+from drrx.io.nodule_library import read_library
+from drrx.io.nodule_library_index import sign_library
 from drrx.nodule.composite import Targets, composite
-from drrx.nodule.library import cut_free, make_library
+from drrx.nodule.nodule_library import cut_free, make_library
 from drrx.nodule.patch import insert_nodules
 from drrx.nodule.sample import render_nodule, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import FWHM_PER_SIGMA
 from drrx.nodule.transplant import TransplantForm, draw_transplant, turn_about
 from drrx.projector.project import project_volume
-from drrx.records.library import LibraryPatch
 from drrx.records.nodule import Nodule
+from drrx.records.nodule_library import LibraryPatch
 from drrx.records.nodule_shape import Transplant
 from drrx.records.patch import NodulePatch
 from drrx.stages.registry import load_stage
@@ -67,7 +67,7 @@ def write_library(folder, patches, affine=LAS_FROM_INDEX, header=("id",)):
 
 
 def make_form(nodule, rotation=IDENTITY, scale=1.0):
-    return TransplantForm(nodule, Transplant(nodule.library_id, nodule.sha256, rotation, scale))
+    return TransplantForm(nodule, Transplant(nodule.real_nodule_id, nodule.sha256, rotation, scale))
 
 
 def add_to_lung(nodule, rendered, hu_lung=LUNG_HU):
@@ -95,7 +95,7 @@ def small_library():
 def test_reads_a_library_that_has_only_ids(tmp_path):
     values, mask = draw_patch()
     (patch,) = read_library(write_library(tmp_path / "lib", {"x1": (values, mask)}))
-    assert (patch.library_id, patch.ct.spacing_mm) == ("x1", (1.0, 1.0, 1.0))
+    assert (patch.real_nodule_id, patch.ct.spacing_mm) == ("x1", (1.0, 1.0, 1.0))
     np.testing.assert_array_equal(patch.ct.values, values)
     np.testing.assert_array_equal(patch.mask, mask)
 
@@ -131,10 +131,12 @@ def test_the_stage_is_done_again_when_the_library_changes(tmp_path):
     from types import SimpleNamespace
 
     folder = write_library(tmp_path / "lib", {"x": draw_patch()})
-    settings = json.loads(stage_settings(load_config({"sample_nodules": {"library": str(folder)}}), "sample_nodules"))
+    settings = json.loads(
+        stage_settings(load_config({"sample_nodules": {"nodule_library": str(folder)}}), "sample_nodules")
+    )
     stage = load_stage("sample_nodules")
     assert stage.depends(SimpleNamespace(settings=settings)) == sign_library(folder)
-    assert stage.depends(SimpleNamespace(settings=settings | {"library": ""})) == ""
+    assert stage.depends(SimpleNamespace(settings=settings | {"nodule_library": ""})) == ""
 
 
 def break_missing(folder):
@@ -392,15 +394,15 @@ def test_nothing_gets_darker(small_library):
 
 
 def test_scale_tilt_and_diameter_stay_within_their_limits(small_library):
-    settings = SampleNodulesSettings(library_tilt_deg=10.0, library_scale_min=0.9, library_scale_max=1.1)
-    by_name = {nodule.library_id: nodule for nodule in small_library}
+    settings = SampleNodulesSettings(transplant_tilt_deg=10.0, transplant_scale_min=0.9, transplant_scale_max=1.1)
+    by_name = {nodule.real_nodule_id: nodule for nodule in small_library}
     turns = []
     for seed in range(60):
         draft = draw_transplant(np.random.default_rng(seed), small_library, settings, 7.5, 12.0)
         record = draft.form.transplant
         assert 7.5 <= draft.diameter_mm <= 12.0
         assert 0.9 <= record.scale <= 1.1
-        assert draft.diameter_mm == pytest.approx(record.scale * by_name[record.library_id].diameter_mm)
+        assert draft.diameter_mm == pytest.approx(record.scale * by_name[record.real_nodule_id].diameter_mm)
         rotation = np.array(record.rotation)
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(rotation) == pytest.approx(1.0)
@@ -416,7 +418,7 @@ def test_types_come_as_the_preset_asks_and_a_chosen_type_alone(small_library):
         )
         return [draft.kind for draft in draws]
 
-    solid = kinds(SampleNodulesSettings(library_scale_min=0.6, library_scale_max=1.6), 400).count("solid")
+    solid = kinds(SampleNodulesSettings(transplant_scale_min=0.6, transplant_scale_max=1.6), 400).count("solid")
     assert solid / 400 == pytest.approx(0.70 / 0.88, abs=0.07)  # the library has no part-solid one
     assert set(kinds(SampleNodulesSettings(kind="calcified"), 5)) == {"calcified"}
 
@@ -439,7 +441,7 @@ def case():
 
 @pytest.fixture(scope="module")
 def transplanted(case, small_library):
-    settings = SampleNodulesSettings(library_share=1.0, diameter_min_mm=7.0, diameter_max_mm=12.0, num_nodules=2)
+    settings = SampleNodulesSettings(transplant_share=1.0, diameter_min_mm=7.0, diameter_max_mm=12.0, num_nodules=2)
     return sample_nodules(*case, settings, 4, library=small_library)
 
 
@@ -462,7 +464,7 @@ def test_it_is_rendered_again_bit_by_bit_from_its_record_and_the_library(case, s
 
 def test_a_transplanted_nodule_is_cut_at_the_pleura_and_rendered_again(case, small_library):
     settings = SampleNodulesSettings(
-        library_share=1.0, juxtapleural_share=1.0, diameter_min_mm=8.0, diameter_max_mm=12.0
+        transplant_share=1.0, juxtapleural_share=1.0, diameter_min_mm=8.0, diameter_max_mm=12.0
     )  # fmt: skip
     sample = sample_nodules(*case, settings, 2, library=small_library)
     nodule, patch = sample.nodules[0], sample.patches[0]
@@ -484,6 +486,6 @@ def test_another_library_is_refused(case, small_library, transplanted):
 
 def test_without_a_share_the_library_changes_nothing(case, small_library):
     quick = {"preset": "screening", "diameter_max_mm": 10.0}
-    with_it = sample_nodules(*case, SampleNodulesSettings(library_share=0.0, **quick), 3, library=small_library)
+    with_it = sample_nodules(*case, SampleNodulesSettings(transplant_share=0.0, **quick), 3, library=small_library)
     without = sample_nodules(*case, SampleNodulesSettings(**quick), 3)
     assert [n.to_json() for n in with_it.nodules] == [n.to_json() for n in without.nodules]

@@ -7,7 +7,7 @@ inserted into the cases and both are projected and measured in the same way, wit
 
 Writes report.json, report.md, nodules.png (nodules at random: CT, DRR, CXR, mask) and comparison.png.
 
-Example: drrx evaluate-nodules --results results --library nodule_patches --output audit
+Example: drrx evaluate-nodules --results results --nodule-library nodule_patches --output audit
 """
 
 import argparse
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="results folder of the workflow; repeat for more",
     )  # fmt: skip
     parser.add_argument(
-        "--library", type=Path, metavar="FOLDER", help="real nodules: index.csv, <id>.nii.gz and <id>_seg.nii.gz"
+        "--nodule-library", type=Path, metavar="FOLDER", help="real nodules: index.csv, <id>.nii.gz and <id>_seg.nii.gz"
     )
     parser.add_argument(
         "--cases", nargs="+", type=Path, metavar="FOLDER",
@@ -52,20 +52,20 @@ def run(args: argparse.Namespace) -> None:
     from drrx.evaluate.nodule_audit.report import to_markdown
     from drrx.evaluate.nodule_audit.results import list_cases, list_hosts
     from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
-    from drrx.io.library import read_library
+    from drrx.io.nodule_library import read_library
     from drrx.nodule.settings import SampleNodulesSettings
 
     cases = tuple(case for folder in args.results for case in list_cases(folder))
-    library = read_library(args.library) if args.library else ()
+    library = read_library(args.nodule_library) if args.nodule_library else ()
     if not cases and not (library and args.cases):
         raise DrrxError(
-            where="evaluate-nodules", found="nothing to look at", needed="--results, or --library with --cases",
+            where="evaluate-nodules", found="nothing to look at", needed="--results, or --nodule-library with --cases",
             hint="Give the folder that `drrx run` wrote.",
         )  # fmt: skip
     hosts = list_hosts(args.cases or [case.folder for case in cases], required=args.cases is not None)
     drawing = {key: value for key, value in vars(args).items() if key in SAMPLING}
     audit = Audit(
-        cases=cases, library=library, hosts=hosts if library else (), folder=args.output,
+        cases=cases, nodule_library=library, hosts=hosts if library else (), folder=args.output,
         settings=make_settings(EvaluateNodulesSettings, vars(args), "evaluate-nodules"),
         sampling=make_settings(SampleNodulesSettings, drawing, "evaluate-nodules"),
         progress=lambda text: print(text, flush=True),

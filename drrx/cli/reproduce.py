@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--ct", "PATH", "the CT, in place of a cohort table"),
         ("--annotations", "FILE", "its annotated real nodules; needed for the variant 'removed'"),
         ("--mask", "FILE", "its own lung mask, when there was one"),
-        ("--library", "FOLDER", "library of real nodules, when one was transplanted"),
+        ("--nodule-library", "FOLDER", "library of real nodules, when one was transplanted"),
         ("--weights", "FILE", "weights of the restorer, when they are not those that come with drrx"),
     )
     parser.add_argument("image", metavar="IMAGE_ID", help="<case>_<variant>_<view>, as in images.csv")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if changes and not args.json:
         print("not what the image was made with; its bits may differ:", *changes, sep="\n  ")
     output = args.output or Path("reproduced") / args.image
-    made = reproduce(record, Inputs(_find_row(args, record.annotation), args.weights, args.library), output)
+    made = reproduce(record, Inputs(_find_row(args, record.annotation), args.weights, args.nodule_library), output)
     if args.json:
         print(json.dumps(made.to_json() | {"changes": changes}, indent=1))
         return int(not made.is_same)

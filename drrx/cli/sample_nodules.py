@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> None:
     from drrx.io.annotations import read_annotations
     from drrx.io.arrays import write_arrays
     from drrx.io.files import write_json
-    from drrx.io.library import read_library
     from drrx.io.nifti import read_volume, write_volume
+    from drrx.io.nodule_library import read_library
     from drrx.io.settings import ReadCtSettings
     from drrx.nodule.known import KnownNodule, find_known_nodules
-    from drrx.nodule.library import make_library
+    from drrx.nodule.nodule_library import make_library
     from drrx.nodule.patch import insert_nodules
     from drrx.nodule.psf import find_scan_blur
     from drrx.nodule.sample import sample_nodules
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
     settings = make_settings(SampleNodulesSettings, vars(args), "drrx sample-nodules")
     ct, anatomy = read_volume(args.ct), Anatomy(read_volume(args.anatomy))
-    library = make_library(read_library(settings.library)) if settings.library else ()
+    library = make_library(read_library(settings.nodule_library)) if settings.nodule_library else ()
     blur = find_scan_blur(ct, anatomy.labels, settings)
     check_num_shams(settings.num_shams, settings.num_variants, "drrx sample-nodules --num-shams")
 

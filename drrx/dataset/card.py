@@ -133,7 +133,7 @@ def _tell_sources(entries: Sequence[ImageEntry]) -> list[str]:
     text = ["## Sources and licences", _table(["source of the CTs", "licence", "cases"], rows)]
     taken = [n.transplant for n in census.list_distinct(entries) if n.transplant is not None]
     if taken:
-        counts = Counter((item.library_id, item.sha256[:12]) for item in taken)
+        counts = Counter((item.real_nodule_id, item.sha256[:12]) for item in taken)
         lines = [[name, digest, str(number)] for (name, digest), number in sorted(counts.items())]
         text += ["Real nodules from a library were transplanted:", _table(["library id", "SHA-256", "times"], lines)]
     return text

@@ -9,8 +9,8 @@ import numpy as np
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets, composite
 from drrx.nodule.form import DrawnForm, Form
-from drrx.nodule.library import LibraryNodule
 from drrx.nodule.lung_map import make_lung_map
+from drrx.nodule.nodule_library import LibraryNodule
 from drrx.nodule.patch import sample_ct
 from drrx.nodule.psf import ScanBlur, find_scan_blur
 from drrx.nodule.rules import check_straight, refuse_place
@@ -68,7 +68,7 @@ def sample_nodules(
         Gets a finished patch and those placed before it; returns why the place will not do, or ``None``. Without the
         views of the case a nodule has to show straight through from front to back.
     library
-        Real nodules to transplant in ``settings.library_share`` of all cases (``make_library``).
+        Real nodules to transplant in ``settings.transplant_share`` of all cases (``make_library``).
     blur
         What ``find_scan_blur`` found in this CT; ``None`` looks for it.
 

@@ -55,18 +55,18 @@ class SampleNodulesSettings:
     strands: bool = Field(default=True, description="tags to the pleura and vessels that converge, more on large ones")
     juxtavascular_share: float = Field(default=0.3, ge=0, le=1, description="share that touches a vessel")
     juxtapleural_share: float = Field(default=0.15, ge=0, le=1, description="share that touches the pleura")
-    library: str = Field(
+    nodule_library: str = Field(
         default="",
         description="folder of real nodules (docs/nodules.md) to transplant beside simulated ones; '' = none",
     )
-    library_share: float = Field(default=0.5, ge=0, le=1, description="share of nodules taken from it")
-    library_scale_min: float = Field(
+    transplant_share: float = Field(default=0.5, ge=0, le=1, description="share of nodules taken from it")
+    transplant_scale_min: float = Field(
         default=0.8, ge=0.5, le=1, description="a real nodule may shrink to this times its diameter"
     )
-    library_scale_max: float = Field(
+    transplant_scale_max: float = Field(
         default=1.25, ge=1, le=2, description="and grow to this times; more makes its texture coarse"
     )
-    library_tilt_deg: float = Field(
+    transplant_tilt_deg: float = Field(
         default=15.0, ge=0, le=180, description="and lean this far; it is turned about the head axis by any angle"
     )
     blur: Literal["scan", "fixed", "none"] = Field(

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from drrx.nodule.composite import composite
 from drrx.nodule.form import CUT_TOLERANCE, VOLUME_TOLERANCE, DrawnForm, Form, fit_volume, volume_factor
 from drrx.nodule.labels import sample_labels
-from drrx.nodule.library import LibraryNodule
 from drrx.nodule.lung_map import LungMap
 from drrx.nodule.measure import measure_nodule
 from drrx.nodule.model import Draft, diameter_range_mm
+from drrx.nodule.nodule_library import LibraryNodule
 from drrx.nodule.patch import sample_ct
 from drrx.nodule.place import Candidates
 from drrx.nodule.presets import PRESETS

@@ -11,8 +11,8 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from drrx.errors import DrrxError
 from drrx.nodule.composite import Targets
 from drrx.nodule.kind import SOLID_ABOVE_HU
-from drrx.nodule.library import LibraryNodule
 from drrx.nodule.model import Draft, draw_nodule
+from drrx.nodule.nodule_library import LibraryNodule
 from drrx.nodule.presets import PRESETS
 from drrx.nodule.settings import SampleNodulesSettings
 from drrx.nodule.shape import FWHM_PER_SIGMA, RenderedShape
@@ -90,8 +90,8 @@ class TransplantForm:
 def draw_draft(
     seed: int, settings: SampleNodulesSettings, low_mm: float, high_mm: float, library: Sequence[LibraryNodule]
 ) -> Draft:
-    """Draw a nodule from numbers, or in ``library_share`` of all cases out of a library that is not empty."""
-    if library and make_rng(make_seed(seed, "origin")).random() < settings.library_share:
+    """Draw a nodule from numbers, or in ``transplant_share`` of all cases out of a library that is not empty."""
+    if library and make_rng(make_seed(seed, "origin")).random() < settings.transplant_share:
         return draw_transplant(make_rng(make_seed(seed, "transplant")), library, settings, low_mm, high_mm)
     return draw_nodule(make_rng(make_seed(seed, "shape")), settings, low_mm, high_mm)
 
@@ -118,21 +118,21 @@ def draw_transplant(
     diameter = float(np.clip(diameter, *ranges[nearest]))
     fitting = [n for n, (low, high) in zip(usable, ranges, strict=True) if low <= diameter <= high]
     chosen = fitting[rng.choice(len(fitting), p=_weigh(fitting, settings))]
-    turned = _draw_rotation(rng, np.radians(settings.library_tilt_deg))
+    turned = _draw_rotation(rng, np.radians(settings.transplant_tilt_deg))
     scale = diameter / chosen.diameter_mm
-    form = TransplantForm(chosen, Transplant(chosen.library_id, chosen.sha256, turned, scale))
+    form = TransplantForm(chosen, Transplant(chosen.real_nodule_id, chosen.sha256, turned, scale))
     # Its core is in its texture: no target of its own, the inclusion only measures it.
     return Draft(chosen.kind, chosen.margin, diameter, form, Targets(chosen.hu_body))
 
 
 def find_form(transplant: Transplant, library: Sequence[LibraryNodule], where: str) -> TransplantForm:
     """Return the form that a record tells of; the library must hold the same nodule, byte by byte."""
-    found = next((nodule for nodule in library if nodule.library_id == transplant.library_id), None)
+    found = next((nodule for nodule in library if nodule.real_nodule_id == transplant.real_nodule_id), None)
     if found is None or found.sha256 != transplant.sha256:
         raise DrrxError(
             where=where,
             found=f"a library of {len(library)} nodules without it" if found is None else "other files of that name",
-            needed=f"nodule {transplant.library_id} with sha256 {transplant.sha256[:16]}...",
+            needed=f"nodule {transplant.real_nodule_id} with sha256 {transplant.sha256[:16]}...",
             hint="Give the library that this nodule was taken from.",
         )  # fmt: skip
     return TransplantForm(found, transplant)
@@ -147,11 +147,11 @@ def _find_usable(
     usable = [n for n in free if _reach(n, settings)[0] <= high_mm and _reach(n, settings)[1] >= low_mm]
     if not usable:
         raise DrrxError(
-            where=f"nodule library {settings.library}".strip(),
+            where=f"nodule library {settings.nodule_library}".strip(),
             found=f"{len(library)} nodules, {len(like)} of type {' or '.join(kinds)} and margin {settings.margin}, "
             f"{len(free)} of them free of the pleura, none of a fitting size",
             needed=f"one that can be scaled into {low_mm:.1f} to {high_mm:.1f} mm",
-            hint="Add nodules, widen library_scale_min and library_scale_max, or change the diameters.",
+            hint="Add nodules, widen transplant_scale_min and transplant_scale_max, or change the diameters.",
         )  # fmt: skip
     return usable
 
@@ -163,7 +163,7 @@ def _find_kinds(settings: SampleNodulesSettings) -> dict[Kind, float]:
 
 
 def _reach(nodule: LibraryNodule, settings: SampleNodulesSettings) -> tuple[float, float]:
-    return nodule.diameter_mm * settings.library_scale_min, nodule.diameter_mm * settings.library_scale_max
+    return nodule.diameter_mm * settings.transplant_scale_min, nodule.diameter_mm * settings.transplant_scale_max
 
 
 def _weigh(nodules: Sequence[LibraryNodule], settings: SampleNodulesSettings) -> NDArray[np.float64]:

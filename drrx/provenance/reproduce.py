@@ -11,9 +11,9 @@ from typing import Any
 from drrx.errors import DrrxError
 from drrx.io.cohort import CohortRow
 from drrx.io.files import read_json, sha256_file, write_json
-from drrx.io.library import read_library
 from drrx.io.nifti import read_volume
-from drrx.nodule.library import LibraryNodule, make_library
+from drrx.io.nodule_library import read_library
+from drrx.nodule.nodule_library import LibraryNodule, make_library
 from drrx.nodule.sample import render_nodule
 from drrx.nodule.sham import make_sham
 from drrx.provenance.record import ImageRecord
@@ -49,13 +49,13 @@ class Inputs:
         Where CT, lung mask and annotations lie.
     weights
         File of the restorer's weights, where they are not the delivered ones.
-    library
+    nodule_library
         Folder of the library that nodules were transplanted from.
     """
 
     row: CohortRow
     weights: Path | None = None
-    library: Path | None = None
+    nodule_library: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def reproduce(record: ImageRecord, inputs: Inputs, output: Path) -> Reproduction
         _run(record, inputs, folder, "read_ct")
         _check_sources(record, folder)
         _run(record, inputs, folder, "segment_anatomy")
-        _write_nodules(record, folder, inputs.library)
+        _write_nodules(record, folder, inputs.nodule_library)
         for stage in ("project_ct", "compose_drr"):
             _run(record, inputs, folder, stage)
         threads = _restore(record, inputs, folder)
@@ -201,7 +201,7 @@ def _read_library(nodules: Sequence[Nodule], library: Path | None) -> tuple[Libr
     if library is None:
         raise DrrxError(
             where="nodules", found="one that was transplanted from a library", needed="the folder of that library",
-            hint="Give it: --library.",
+            hint="Give it: --nodule-library.",
         )  # fmt: skip
     return make_library(read_library(library))
 

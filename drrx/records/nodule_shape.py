@@ -90,7 +90,7 @@ class Transplant:
 
     Attributes
     ----------
-    library_id, sha256
+    real_nodule_id, sha256
         Name in the library's index, and hash of its two files.
     rotation
         3 x 3 rows: world x, y, z from the world axes of the CT it was cut from.
@@ -98,7 +98,7 @@ class Transplant:
         New diameter over its own.
     """
 
-    library_id: str
+    real_nodule_id: str
     sha256: str
     rotation: tuple[Triple, Triple, Triple]
     scale: float

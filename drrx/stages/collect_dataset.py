@@ -15,7 +15,7 @@ def collect(results: Path, rows: Sequence[CohortRow], settings: Mapping[str, Any
     """Write ``results/dataset`` and ``results/summary.json`` for ``rows``; ``settings`` are those of all stages."""
     check_inside([results / "dataset"])
     told = dict(settings)
-    for section, key in (("restore_cxr", "weights"), ("sample_nodules", "library")):
+    for section, key in (("restore_cxr", "weights"), ("sample_nodules", "nodule_library")):
         # Where they lay is nobody's business.
         told[section] = {**settings[section], key: Path(settings[section][key]).name}
     collect_dataset(

@@ -9,11 +9,11 @@ from drrx.annotate.settings import AnnotateCxrSettings
 from drrx.geometry import ViewName
 from drrx.io.arrays import write_arrays
 from drrx.io.files import read_json, write_json
-from drrx.io.library import read_library
-from drrx.io.library_index import sign_library
 from drrx.io.nifti import read_volume
+from drrx.io.nodule_library import read_library
+from drrx.io.nodule_library_index import sign_library
 from drrx.nodule.known import KnownNodule, find_known_nodules
-from drrx.nodule.library import LibraryNodule, make_library
+from drrx.nodule.nodule_library import LibraryNodule, make_library
 from drrx.nodule.psf import find_scan_blur
 from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
@@ -45,7 +45,7 @@ def run(job: CaseJob) -> Sequence[Path]:
     known = read_known(folder, ct, anatomy)
     taken = [(each.nodule.center_world_mm, each.nodule.diameter_mm) for each in known]
     check = make_view_check(job, ct, [each.patch for each in known])
-    library = _load_library(settings.library, _sign_library(job))
+    library = _load_library(settings.nodule_library, _sign_library(job))
     blur = find_scan_blur(ct, anatomy.labels, settings)
     products: list[Path] = []
     for number in range(1, num_variants + 1):
@@ -103,7 +103,7 @@ def _load_library(folder: str, sha256: str) -> tuple[LibraryNodule, ...]:
 
 
 def _sign_library(job: CaseJob) -> str:
-    folder = make_settings(SampleNodulesSettings, job.settings, "sample_nodules").library
+    folder = make_settings(SampleNodulesSettings, job.settings, "sample_nodules").nodule_library
     return sign_library(folder) if folder else ""
 
 

@@ -128,7 +128,7 @@ def cohort() -> tuple[Seed, ...]:
 
 
 @functools.cache
-def library() -> tuple[Seed, ...]:
+def nodule_library() -> tuple[Seed, ...]:
     return (Seed({"index.csv": b"id,kind\nn1,solid\n", "n1.nii.gz": b"", "n1_seg.nii.gz": b""}),)
 
 

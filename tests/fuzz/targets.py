@@ -16,9 +16,9 @@ from drrx.io.cohort import read_cohort
 from drrx.io.ct import read_ct
 from drrx.io.film import read_film
 from drrx.io.image import read_image
-from drrx.io.library_index import find_files, read_ids
 from drrx.io.mask import read_mask
 from drrx.io.nifti import read_volume
+from drrx.io.nodule_library_index import find_files, read_ids
 from drrx.io.settings import ReadCtSettings
 from drrx.io.strict_yaml import check_yaml
 from tests.fuzz import dicom_seeds, seeds
@@ -198,7 +198,7 @@ TARGETS = {
         Target("masks", seeds.masks, _edits_of_masks, _read_marked),
         Target("marks", seeds.marks, lambda _: TEXT, _read_marked),
         Target("cohort", seeds.cohort, lambda _: TEXT, _read_cohort, has_secrets=False),
-        Target("library", seeds.library, lambda _: TEXT, _read_library, has_secrets=False),
+        Target("library", seeds.nodule_library, lambda _: TEXT, _read_library, has_secrets=False),
         Target("config", seeds.config, lambda _: TEXT, _read_config, has_secrets=False),
         Target("pictures", lambda: (*seeds.pictures(), *dicom_seeds.make_films()), _edits_of_pictures, _read_picture),
         Target("weights", seeds.weights, lambda _: (edit_safetensors, *BYTES), _read_weights, has_secrets=False),

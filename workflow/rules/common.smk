@@ -28,7 +28,7 @@ from drrx.io.child import tell_parent
 from drrx.io.cohort import read_cohort
 from drrx.io.faults import describe_fault
 from drrx.io.files import read_json
-from drrx.io.library_index import sign_library
+from drrx.io.nodule_library_index import sign_library
 from drrx.io.owner import take
 from drrx.progress import Progress
 from drrx.resources import estimate_job
@@ -202,7 +202,7 @@ def signature_of_weights():
 def signature_of_library():
     """SHA-256 over the files of the library of real nodules, where one is named."""
     try:
-        folder = CONFIG.sample_nodules.library
+        folder = CONFIG.sample_nodules.nodule_library
         return sign_library(folder) if folder else ""
     except DrrxError as error:
         raise WorkflowError(str(error))

@@ -38,8 +38,8 @@ _FOLDERS = (
 _TEXT = {
     "image_id", "file_name", "drr_file_name", "mask_file_name", "case", "cohort", "patient", "split", "variant", "view",
     "role", "pair_id", "twin_id", "projection", "view_position", "patient_orientation", "nodule_id", "origin", "class",
-    "kind", "margin", "attachment", "lobe_approx", "zone", "preset", "library_id", "licence", "source", "outside_view",
-    "ct_has_nodules", "flags",
+    "kind", "margin", "attachment", "lobe_approx", "zone", "preset", "real_nodule_id", "licence", "source",
+    "outside_view", "ct_has_nodules", "flags",
 }  # fmt: skip
 _WHOLE = {"num_nodules", "num_visible", "area_px", "visibility_class", "category_id", "num_attempts", "seed"}
 _YES_NO = {"truth_visible", "truncated"}

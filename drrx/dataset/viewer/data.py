@@ -85,7 +85,7 @@ def _make_nodule(annotation: Annotation) -> dict[str, Any]:
         "attachment": nodule.attachment,
         "zone": nodule.zone,
         "lobe": nodule.lobe_approx,
-        "library": nodule.transplant and nodule.transplant.library_id,
+        "real_nodule": nodule.transplant and nodule.transplant.real_nodule_id,
         "diameter": _round(nodule.diameter_mm),
         "volume": _round(nodule.measures.volume_mm3),
         "hu": _round(nodule.measures.hu_mean_inserted),

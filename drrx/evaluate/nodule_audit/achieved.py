@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drrx.nodule.library import LibraryNodule
+from drrx.nodule.nodule_library import LibraryNodule
 from drrx.nodule.patch import insert_nodules
 from drrx.nodule.sample import render_nodule
 from drrx.records.anatomy import Anatomy

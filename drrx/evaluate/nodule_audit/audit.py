@@ -18,9 +18,9 @@ from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
 from drrx.evaluate.nodule_audit.shown import measure_image
 from drrx.evaluate.nodule_audit.two_sample import MEASURES, compare_samples
 from drrx.io.files import write_text
-from drrx.nodule.library import LibraryNodule, make_library
+from drrx.nodule.nodule_library import LibraryNodule, make_library
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.records.library import LibraryPatch
+from drrx.records.nodule_library import LibraryPatch
 from drrx.seeds import make_rng, make_seed
 
 GROUPS = ("kind", "margin", "attachment", "origin", "case")
@@ -37,7 +37,7 @@ class Audit:
     ----------
     cases
         Of results folders, whose nodules are checked.
-    library
+    nodule_library
         Real nodules to set beside them; may be none.
     hosts
         Cases that nodules like the real ones are inserted into, for the comparison; may be none.
@@ -48,7 +48,7 @@ class Audit:
     """
 
     cases: tuple[Case, ...]
-    library: tuple[LibraryPatch, ...]
+    nodule_library: tuple[LibraryPatch, ...]
     hosts: tuple[Case, ...]
     settings: EvaluateNodulesSettings
     sampling: SampleNodulesSettings
@@ -61,7 +61,7 @@ def audit_nodules(audit: Audit) -> Report:
     report: Report = {"settings": asdict(audit.settings)}
     if audit.cases:
         report |= check_cases(audit)
-    if audit.library and audit.hosts:
+    if audit.nodule_library and audit.hosts:
         report["comparison"] = compare_with_real(audit)
     write_text(audit.folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     write_text(audit.folder / "report.md", to_markdown(report))
@@ -70,7 +70,7 @@ def audit_nodules(audit: Audit) -> Report:
 
 def check_cases(audit: Audit) -> Report:
     """Check every inserted nodule of every case; draw some of them."""
-    chosen, library = choose_nodules(audit.cases, audit.settings), make_library(audit.library)
+    chosen, library = choose_nodules(audit.cases, audit.settings), make_library(audit.nodule_library)
     nodules, images, refused = [], [], []
     pictures: list[Picture] = []
     rejections: Counter[str] = Counter()
@@ -84,7 +84,7 @@ def check_cases(audit: Audit) -> Report:
             refused.append({"case": case.name, **case.refusal})
         audit.progress(f"{case.name}: {len(found[0])} nodules checked")
     if pictures:
-        save_figure(draw_nodules(pictures, audit.library, audit.settings), audit.folder / "nodules.png")
+        save_figure(draw_nodules(pictures, audit.nodule_library, audit.settings), audit.folder / "nodules.png")
     return {
         "num_nodules": len(nodules), "num_images": len(images), "num_attempts": sum(r["attempts"] for r in nodules),
         "nodules": summarize_groups(nodules, NODULE_CHECKS, GROUPS),
@@ -133,7 +133,7 @@ def choose_nodules(cases: Sequence[Case], settings: EvaluateNodulesSettings) -> 
 
 def compare_with_real(audit: Audit) -> Report:
     """Set inserted nodules beside those of the library; by group: each measure's distribution and test."""
-    real = measure_real(audit.library)
+    real = measure_real(audit.nodule_library)
     inserted, refused = measure_matched(real, audit.hosts, audit.sampling, audit.settings.seed, audit.progress)
     groups: Report = {}
     for name, chosen in _group(real).items():

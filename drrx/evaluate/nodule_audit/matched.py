@@ -9,12 +9,12 @@ from drrx.errors import CaseRefused, DrrxError
 from drrx.evaluate.nodule_audit.cube import cut_cube
 from drrx.evaluate.nodule_audit.look import measure_cube
 from drrx.evaluate.nodule_audit.results import Case
-from drrx.nodule.library import cut_free
+from drrx.nodule.nodule_library import cut_free
 from drrx.nodule.patch import insert_nodules
 from drrx.nodule.psf import find_scan_blur
 from drrx.nodule.sample import NoduleSample, sample_nodules
 from drrx.nodule.settings import SampleNodulesSettings
-from drrx.records.library import LibraryPatch
+from drrx.records.nodule_library import LibraryPatch
 from drrx.seeds import make_seed
 from drrx.volume import Volume
 
@@ -27,7 +27,7 @@ def measure_real(patches: Sequence[LibraryPatch]) -> list[Row]:
     for patch in patches:
         cube, mask = cut_cube(patch.ct, patch.ct.with_values(patch.mask))
         look = measure_cube(cube.values, mask)
-        rows.append({"name": patch.library_id, "kind": cut_free(patch).kind} | asdict(look))
+        rows.append({"name": patch.real_nodule_id, "kind": cut_free(patch).kind} | asdict(look))
     return rows
 
 
@@ -86,7 +86,7 @@ def measure_matched(
 def _match(settings: SampleNodulesSettings, one: Row) -> SampleNodulesSettings:
     return replace(
         settings, num_nodules=1, num_nodules_max=None, kind=one["kind"], diameter_min_mm=one["diameter_mm"],
-        diameter_max_mm=one["diameter_mm"], min_diameter_slices=1.0, library="",
+        diameter_max_mm=one["diameter_mm"], min_diameter_slices=1.0, nodule_library="",
     )  # fmt: skip
 
 

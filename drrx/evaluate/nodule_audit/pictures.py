@@ -15,7 +15,7 @@ from drrx.evaluate.nodule_audit.results import Inserted, Shown
 from drrx.evaluate.nodule_audit.settings import EvaluateNodulesSettings
 from drrx.io.image import read_image
 from drrx.nodule.patch import insert_nodules
-from drrx.records.library import LibraryPatch
+from drrx.records.nodule_library import LibraryPatch
 from drrx.volume import Volume
 
 ACROSS = 3  # nodules in a row, four panels each
@@ -86,7 +86,7 @@ def _draw_real(panels: Sequence[Any], patch: LibraryPatch) -> None:
     cube, mask = cut_cube(patch.ct, patch.ct.with_values(patch.mask))
     _draw_slice(panels[0], cube.values, mask, SIZE_MM)
     body = find_body(cube.values, mask)
-    panels[0].set_title(f"real {patch.library_id}, {body.diameter_mm:.0f} mm", fontsize=5)
+    panels[0].set_title(f"real {patch.real_nodule_id}, {body.diameter_mm:.0f} mm", fontsize=5)
     _draw_gray(panels[1], project_slab(cube.values, body)[::-1])
     panels[1].set_title("projected", fontsize=5)
 

@@ -42,7 +42,7 @@ const fileOf = (folder, id, ending) => `${folder}/${encodeURIComponent(id)}${end
 
 function describe(nodule) {
   const parts = [nodule.kind, nodule.margin, nodule.attachment, nodule.lobe, nodule.zone, nodule.origin];
-  return [...parts, CLASSES[nodule.class], nodule.library ?? ""].map(words).join(" ");
+  return [...parts, CLASSES[nodule.class], nodule.real_nodule ?? ""].map(words).join(" ");
 }
 
 const data = JSON.parse(byId("data").textContent);

@@ -91,7 +91,7 @@ function noduleFacts(nodule) {
     ["Type", words(nodule.kind)],
     ["Margin", words(nodule.margin)],
     ["Attachment", words(nodule.attachment)],
-    ["Origin", nodule.library ? `${words(nodule.origin)}, ${nodule.library}` : words(nodule.origin)],
+    ["Origin", nodule.real_nodule ? `${words(nodule.origin)}, ${nodule.real_nodule}` : words(nodule.origin)],
     ["Diameter", `${short(nodule.diameter)} mm`],
     ["Volume", `${short(nodule.volume)} mm³`],
     ["Density", `${Math.round(nodule.hu)} HU; lung ${Math.round(nodule.lung)} HU`],

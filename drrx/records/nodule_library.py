@@ -15,7 +15,7 @@ class LibraryPatch:
 
     Attributes
     ----------
-    library_id
+    real_nodule_id
         Name in the library's index.
     ct
         HU, ``[slice, row, column]``, canonical (axis-aligned LPS); as large as the library made it.
@@ -25,7 +25,7 @@ class LibraryPatch:
         Hash of the two files.
     """
 
-    library_id: str
+    real_nodule_id: str
     ct: Volume
     mask: NDArray[np.bool_]
     sha256: str
@@ -33,7 +33,7 @@ class LibraryPatch:
     def __post_init__(self) -> None:
         if self.mask.shape != self.ct.shape or self.mask.dtype != bool or not self.mask.any():
             raise DrrxError(
-                where=f"library nodule {self.library_id}",
+                where=f"library nodule {self.real_nodule_id}",
                 found=f"a mask {self.mask.shape} of {self.mask.dtype} with {int(self.mask.sum())} voxels",
                 needed=f"a bool mask {self.ct.shape} that is not empty", hint="Read the library with read_library.",
             )  # fmt: skip

@@ -11,11 +11,11 @@ from drrx.errors import CaseRefused, DrrxError
 from drrx.io.canonical import orient
 from drrx.io.ct import read_volume_file
 from drrx.io.files import sha256_file
-from drrx.io.library_index import find_files, read_ids
 from drrx.io.nifti import is_canonical
+from drrx.io.nodule_library_index import find_files, read_ids
 from drrx.io.settings import ReadCtSettings
 from drrx.io.stream import ANY_COMPRESSION
-from drrx.records.library import LibraryPatch
+from drrx.records.nodule_library import LibraryPatch
 from drrx.volume import Volume
 
 SAME_PLACE_MM = 0.01

@@ -24,8 +24,8 @@ from skimage.morphology import convex_hull_image
 
 from drrx.errors import DrrxError
 from drrx.nodule.kind import find_kind
-from drrx.records.library import LibraryPatch
 from drrx.records.nodule import Kind, Margin
+from drrx.records.nodule_library import LibraryPatch
 from drrx.records.nodule_shape import Triple
 
 LUNG_SHELL_MM = (2.0, 10.0)
@@ -52,7 +52,7 @@ class LibraryNodule:
 
     Attributes
     ----------
-    library_id, sha256
+    real_nodule_id, sha256
         Name in the library's index, and hash of its two files.
     share, tissue_hu
         float32 ``[z, y, x]``: share of each voxel that is nodule, and HU of that share.
@@ -70,7 +70,7 @@ class LibraryNodule:
         Share of its surroundings that is lung; the rest is pleura, chest wall or vessel.
     """
 
-    library_id: str
+    real_nodule_id: str
     sha256: str
     share: Grid
     tissue_hu: Grid
@@ -122,7 +122,7 @@ def cut_free(patch: LibraryPatch) -> LibraryNodule:
     ]
     shell = (outside >= FREE_SHELL_MM[0]) & (outside <= FREE_SHELL_MM[1])
     return LibraryNodule(
-        patch.library_id, patch.sha256, share, tissue, spacing, np.array(center), diameter,
+        patch.real_nodule_id, patch.sha256, share, tissue, spacing, np.array(center), diameter,
         find_kind(tissue, share), _find_margin(mask, diameter), float((weight * tissue).sum()), lung,
         float((hu[shell] < FREE_HU).mean()),
     )  # fmt: skip
@@ -142,7 +142,7 @@ def _find_lung_hu(patch: LibraryPatch, hu: Grid, outside: NDArray[np.float64]) -
     around = hu[(outside >= LUNG_SHELL_MM[0]) & (outside <= LUNG_SHELL_MM[1]) & (hu < MAX_LUNG_HU)]
     if around.size < MIN_LUNG_VOXELS:
         raise DrrxError(
-            where=f"library nodule {patch.library_id}",
+            where=f"library nodule {patch.real_nodule_id}",
             found=f"{around.size} voxels below {MAX_LUNG_HU:g} HU within {LUNG_SHELL_MM[1]:g} mm of the mask",
             needed=f"{MIN_LUNG_VOXELS} voxels of lung, to know what to take away",
             hint="Cut the patch larger, check that it is in HU, or leave this nodule out of the index.",

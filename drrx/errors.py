@@ -21,8 +21,8 @@ class DrrxError(Exception):
         super().__init__(f"{where}: found {found}; needed {needed}. {hint}")
 
 
-class CaseRefused(DrrxError):
-    """A case that must not go on; the other cases do.
+class CaseError(DrrxError):
+    """A case that does not go on; the other cases do.
 
     ``code`` is a stable upper-case word (``NO_LUNGS``, ``SLICE_GAP``, ...) for tables and filters.
     """
@@ -31,17 +31,16 @@ class CaseRefused(DrrxError):
         self.code = code
         super().__init__(where=where, found=found, needed=needed, hint=hint)
 
-    def move(self, where: str) -> "CaseRefused":
-        """Return the same refusal said of another place."""
+
+class CaseRefused(CaseError):
+    """A case whose data cannot be used."""
+
+    def within(self, where: str) -> "CaseRefused":
+        """Return the same refusal said of ``where``, unless it is said of something there already."""
+        if self.where.startswith(where):
+            return self
         return CaseRefused(self.code, where=where, found=self.found, needed=self.needed, hint=self.hint)
 
 
-class CaseFailed(DrrxError):
-    """A case that could not be done for no fault of its data: the next run tries it again.
-
-    ``code`` is a stable upper-case word, as for ``CaseRefused``.
-    """
-
-    def __init__(self, code: str, *, where: str, found: str, needed: str, hint: str) -> None:
-        self.code = code
-        super().__init__(where=where, found=found, needed=needed, hint=hint)
+class CaseFailed(CaseError):
+    """A case that could not be done for no fault of its data: the next run tries it again."""

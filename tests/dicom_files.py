@@ -47,6 +47,15 @@ def write_slices(folder, slices, names=None):
     return folder
 
 
+def set_tags(data, **tags):
+    """Set tags of a data set; None takes one away."""
+    for tag, value in tags.items():
+        if value is None:
+            delattr(data, tag)
+        else:
+            setattr(data, tag, value)
+
+
 def write_enhanced(path, slices, **tags):
     """Write the slices as frames of one enhanced CT with functional groups (PS3.3 C.7.6.16) and return its path."""
     data = Dataset()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -740,3 +741,33 @@ def test_an_enhanced_ct_of_another_writer_is_read(tmp_path, ct):
     volume, record = read_ct(tmp_path / "enhanced.dcm", SMALL)
     assert_same(volume, ct)
     assert (record.source["manufacturer"], record.source["model"]) == ("Siemens", "Sensation")
+
+
+# ---- what is left on the disk
+
+
+def test_one_file_stands_for_its_folder_and_no_folder_below_is_looked_at(tmp_path, ct):
+    folder = dicom(tmp_path, ct)
+    (folder / "below").mkdir()
+    (folder / "below" / "leads_out").symlink_to("/")
+    volume, _ = read_ct(folder / "004.dcm", SMALL)
+    assert_same(volume, ct)
+    assert refused(folder).code == "LINK_ESCAPE"
+
+
+def test_what_a_killed_process_unpacked_goes_and_nothing_stays(tmp_path, ct, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    folder = dicom(tmp_path, ct)
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    code = (
+        "import os, pathlib, tempfile; from drrx.io.temporary import name_temporary; "
+        f"folder = pathlib.Path({str(tmp_path / 'tmp')!r}, name_temporary('unpacked')); folder.mkdir(); "
+        "(folder / 'a.dcm').write_text('a patient'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(list((tmp_path / "tmp").iterdir())) == 1
+    assert_same(read_ct(tmp_path / "ct.zip", SMALL)[0], ct)
+    assert list((tmp_path / "tmp").iterdir()) == []

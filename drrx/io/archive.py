@@ -1,6 +1,7 @@
 """CTs in a ``.zip`` or ``.tar``: unpacked into a folder that goes again, under limits, regular files only."""
 
 import errno
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -16,14 +17,13 @@ from isal import isal_zlib
 from drrx.errors import CaseRefused
 from drrx.io.plain import make_corrupt, open_plain
 from drrx.io.settings import ReadCtSettings
-from drrx.io.stream import open_stream
+from drrx.io.stream import FREE_BYTES, open_stream
+from drrx.io.temporary import name_temporary, sweep
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 #: Containers that people give and that are not opened.
 OTHER_CONTAINERS = (".bz2", ".xz", ".7z", ".rar", ".zst", ".lz4", ".tbz", ".txz", ".lzma", ".z")
 MAX_NUM_MEMBERS = 100_000
-#: So much is unpacked without counting how far it was packed.
-FREE_BYTES = 1 << 26
 _CHUNK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
@@ -66,16 +66,26 @@ def unpack(path: Path, settings: ReadCtSettings) -> Iterator[Path]:
         ``ARCHIVE_UNSAFE``: names that lead out, links, devices, the same name twice; ``TOO_LARGE``: beyond the limits;
         ``CORRUPT_FILE``: damaged (checksums are checked); ``UNSUPPORTED_CONTAINER``: encrypted, or a rare compression.
     """
-    with tempfile.TemporaryDirectory(prefix="drrx-", ignore_cleanup_errors=True) as folder:
-        try:
-            (_unpack_zip if path.name.lower().endswith(".zip") else _unpack_tar)(path, Path(folder), settings)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, isal_zlib.error, EOFError, ValueError) as error:  # type: ignore[misc]
-            raise make_corrupt(path, f"an archive that cannot be unpacked ({type(error).__name__})") from error
-        except (OSError, NotImplementedError, RuntimeError) as error:  # of a .zip that points before its beginning, ...
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise
-            raise make_corrupt(path, f"an archive that cannot be unpacked ({type(error).__name__})") from error
-        yield Path(folder)
+    place = Path(tempfile.gettempdir())
+    sweep(place, deep=False)  # what killed processes unpacked: it may be of patients
+    folder = place / name_temporary("unpacked")
+    folder.mkdir(mode=0o700)
+    try:
+        _unpack(path, folder, settings)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpack(path: Path, folder: Path, settings: ReadCtSettings) -> None:
+    try:
+        (_unpack_zip if path.name.lower().endswith(".zip") else _unpack_tar)(path, folder, settings)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, isal_zlib.error, EOFError, ValueError, OSError,
+            NotImplementedError, RuntimeError) as error:  # type: ignore[misc] # fmt: skip
+        # A .zip that points before its beginning gives EINVAL; other numbers are the machine's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise make_corrupt(path, f"an archive that cannot be unpacked ({type(error).__name__})") from error
 
 
 def refuse_container(path: Path) -> CaseRefused:

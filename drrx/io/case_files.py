@@ -20,8 +20,8 @@ class CaseFile:
     label: str
 
 
-def list_files(folder: Path, where: str, follow: FollowLinks) -> list[CaseFile]:
-    """Return all regular files below ``folder`` in the order of their names.
+def list_files(folder: Path, where: str, follow: FollowLinks, *, deep: bool = True) -> list[CaseFile]:
+    """Return all regular files in ``folder``, with ``deep`` below it too, in the order of their names.
 
     Hidden files, what archives of a Mac leave, and DICOMDIR are left out; so are pipes, sockets and devices.
 
@@ -39,11 +39,11 @@ def list_files(folder: Path, where: str, follow: FollowLinks) -> list[CaseFile]:
     CaseRefused
         ``LINK_ESCAPE``: a link leads out of the folder, nowhere, or back to a folder above itself.
     """
-    paths = sorted(_walk(folder, (folder.resolve(),), where, follow))
+    paths = sorted(_walk(folder, (folder.resolve(),), where, follow, deep))
     return [CaseFile(path, f"file {number} of {len(paths)}") for number, path in enumerate(paths, 1)]
 
 
-def _walk(folder: Path, trail: tuple[Path, ...], where: str, follow: FollowLinks) -> Iterator[Path]:
+def _walk(folder: Path, trail: tuple[Path, ...], where: str, follow: FollowLinks, deep: bool) -> Iterator[Path]:
     """Yield files below ``folder``; ``trail`` are the true places of it and of the folders above it, root first."""
     for entry in os.scandir(folder):
         if entry.name.startswith((".", "__MACOSX")) or entry.name == "DICOMDIR":
@@ -52,8 +52,8 @@ def _walk(folder: Path, trail: tuple[Path, ...], where: str, follow: FollowLinks
         place = _follow(path, trail, where, follow) if entry.is_symlink() else trail[-1] / entry.name
         if place.is_dir():
             # A linked folder inside the root is listed where it stands.
-            if not entry.is_symlink() or not place.is_relative_to(trail[0]):
-                yield from _walk(path, (*trail, place), where, follow)
+            if deep and not (entry.is_symlink() and place.is_relative_to(trail[0])):
+                yield from _walk(path, (*trail, place), where, follow, deep)
         elif stat.S_ISREG(place.stat().st_mode):
             yield path
 

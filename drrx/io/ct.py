@@ -66,7 +66,7 @@ def read_ct(
         volume = make_canonical(reading, where, settings)
         _check_length(volume, where, settings)
     except CaseRefused as error:
-        raise error if error.where.startswith(where) else error.move(where) from error
+        raise error.within(where) from error
     if volume.spacing_mm[0] > settings.thick_slice_mm + 1e-3:
         reading.flags.append("THICK_SLICES")
     record = CaseRecord(

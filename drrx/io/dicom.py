@@ -15,9 +15,9 @@ from drrx.io.dicom_header import SliceHeader, read_headers
 from drrx.io.dicom_pixels import read_pixels
 from drrx.io.dicom_series import choose_series
 from drrx.io.hu import fill_padding
+from drrx.io.plain import make_corrupt
 from drrx.io.reading import Reading, apply_rescale, check_shape
 from drrx.io.settings import ReadCtSettings
-from drrx.io.stream import make_corrupt
 from drrx.io.uid import hash_uid
 from drrx.records.case import Correction, Fact
 from drrx.volume import Volume
@@ -71,9 +71,7 @@ def read_case_headers(path: Path, settings: ReadCtSettings, where: str) -> tuple
     """
     child = get_child(settings.decode_memory_mb, settings.decode_seconds)
     is_folder = path.is_dir()
-    files = list_files(path if is_folder else path.parent, where, settings.follow_links)
-    if not is_folder:
-        files = [file for file in files if file.path.parent == path.parent]
+    files = list_files(path if is_folder else path.parent, where, settings.follow_links, deep=is_folder)
     headers = read_headers(files, child, where)
     if not headers:
         raise CaseRefused(
@@ -84,7 +82,7 @@ def read_case_headers(path: Path, settings: ReadCtSettings, where: str) -> tuple
         return headers, None
     own = next((header for header in headers if header.file == path), None)
     if own is None:
-        raise make_corrupt(Path(where), "no DICOM header", "a DICOM file")
+        raise make_corrupt(where, "no DICOM header", "a DICOM file")
     return headers, own.series_uid
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from drrx.errors import CaseRefused
 from drrx.io.canonical import check_spacing
 from drrx.io.dicom_header import SliceHeader
+from drrx.io.reading import MAX_INTERCEPT_HU, MAX_SLOPE, is_sane_rescale
 from drrx.io.settings import ReadCtSettings
 from drrx.records.case import Correction
 
@@ -19,8 +20,6 @@ LINE_TOLERANCE_MM = 0.5
 JITTER_SHARE = 0.01
 JITTER_MM = 0.05
 SAME_POSITION_MM = 0.01
-MAX_SLOPE = 10
-MAX_INTERCEPT_HU = 32768
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def _check_rescale(header: SliceHeader, where: str) -> None:
     if header.slope is None or header.intercept is None:
         raise _refuse("NO_RESCALE", f"{where}, {header.label}", "no RescaleSlope or RescaleIntercept", "both",
                       "Stored values are no HU without them. Export the series again.")  # fmt: skip
-    if not (0 < abs(header.slope) <= MAX_SLOPE and abs(header.intercept) <= MAX_INTERCEPT_HU):  # NaN is neither
+    if not is_sane_rescale(header.slope, header.intercept):
         raise _refuse(
             "BAD_RESCALE", f"{where}, {header.label}", f"RescaleSlope {header.slope:g}, intercept {header.intercept:g}",
             f"0 < |slope| <= {MAX_SLOPE} and an intercept within {MAX_INTERCEPT_HU}",

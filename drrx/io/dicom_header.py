@@ -11,6 +11,7 @@ import numpy as np
 from drrx.errors import CaseRefused
 from drrx.io.case_files import CaseFile
 from drrx.io.dicom_child import DicomChild, NoAnswer
+from drrx.io.plain import make_corrupt
 from drrx.io.scanner import (
     is_soft_kernel,
     name_kernel,
@@ -19,7 +20,6 @@ from drrx.io.scanner import (
     name_model,
     name_patient_position,
 )
-from drrx.io.stream import make_corrupt
 from drrx.io.uid import hash_uid, is_uid
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -116,7 +116,7 @@ def _read_file(file: CaseFile, child: DicomChild, where: str) -> list[SliceHeade
     except NoAnswer as failure:
         refuse_file(failure, where, "a DICOM header that cannot be read")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise make_corrupt(Path(where), "a DICOM header without sense") from error
+        raise make_corrupt(where, "a DICOM header without sense") from error
     told = headers[0].is_frame or headers[0].sop_class == CT_IMAGE
     if told and facts[0]["num_frames"] != len(headers):
         raise CaseRefused(
@@ -128,7 +128,7 @@ def _read_file(file: CaseFile, child: DicomChild, where: str) -> list[SliceHeade
         whole = header.sop_class and header.modality
         pictured = header.rows > 0 and header.columns > 0 and header.series_uid and facts[0]["has_pixels"]
         if not whole or (header.is_ct_slice and not pictured):
-            raise make_corrupt(Path(where), "a DICOM header that ends too early", "a whole DICOM file")
+            raise make_corrupt(where, "a DICOM header that ends too early", "a whole DICOM file")
     return headers
 
 
@@ -141,7 +141,7 @@ def refuse_file(failure: NoAnswer, where: str, found: str) -> NoReturn:
             needed="one that can be opened within the limits", hint=f"Raise read_ct.{limit} if the file is sound.",
         ) from failure  # fmt: skip
     how = failure.error if failure.kind == "refused" else "the decoder broke down"
-    raise make_corrupt(Path(where), f"{found} ({how})", "a whole DICOM file") from failure
+    raise make_corrupt(where, f"{found} ({how})", "a whole DICOM file") from failure
 
 
 def _make_header(facts: Mapping[str, Any], file: CaseFile) -> SliceHeader:

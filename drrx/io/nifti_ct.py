@@ -11,15 +11,21 @@ from numpy.typing import NDArray
 from drrx.errors import CaseRefused
 from drrx.io.attached import check_affine
 from drrx.io.nifti import lps_from_index
-from drrx.io.reading import Reading, apply_rescale, check_number_type, check_shape, make_header_error
+from drrx.io.reading import (
+    MAX_INTERCEPT_HU,
+    MAX_SLOPE,
+    Reading,
+    apply_rescale,
+    check_number_type,
+    check_shape,
+    is_sane_rescale,
+    make_header_error,
+)
 from drrx.io.settings import ReadCtSettings
 from drrx.io.stream import check_expansion, measure_file, open_stream, read_array, read_exactly, skip_bytes
 from drrx.volume import Volume
 
 SAME_TRANSFORM_MM = 0.5
-#: As for DICOM: a step of more than 10 HU is no CT, and a slope of 1e30 is a broken header.
-MAX_SLOPE = 10.0
-MAX_INTERCEPT = 1e5
 #: Codes of real numbers up to 64 bits, then of bits, colours and complex numbers; floats of 128 bits differ by machine.
 NUMBER_TYPES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280, 1, 32, 128, 1792, 2304)
 #: Length units of xyzt_units in mm; code 0 (unknown) and others count as mm, as in every reader.
@@ -148,10 +154,10 @@ def _read_rescale(path: Path, header: Any) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     # Slope 0 or NaN is the standard's word for "no scaling"; readers differ by an offset that comes with it.
     is_plain = (slope == 0 or math.isnan(slope)) and (intercept == 0 or math.isnan(intercept))
-    if not is_plain and not (0 < abs(slope) <= MAX_SLOPE and abs(intercept) <= MAX_INTERCEPT):
+    if not is_plain and not is_sane_rescale(slope, intercept):
         raise CaseRefused(
             "BAD_RESCALE", where=path.name, found=f"scl_slope {slope:g} with scl_inter {intercept:g}",
-            needed=f"a slope up to {MAX_SLOPE:g} and an offset up to {MAX_INTERCEPT:g}, or neither",
+            needed=f"a slope up to {MAX_SLOPE:g} and an offset up to {MAX_INTERCEPT_HU}, or neither",
             hint="Readers differ in what such numbers mean: write HU again.",
         )  # fmt: skip
     return (1.0, 0.0) if is_plain else (slope, intercept)

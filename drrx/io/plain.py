@@ -19,10 +19,10 @@ _OF_THE_FILE = (errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, er
 MAX_TEXT_BYTES = 1 << 28
 
 
-def make_corrupt(path: Path, found: str, needed: str = "a whole file") -> CaseRefused:
-    """Return the refusal of a file that is cut, damaged or of a wrong length."""
+def make_corrupt(path: Path | str, found: str, needed: str = "a whole file") -> CaseRefused:
+    """Return the refusal of a file, given by path or as messages call it, that is cut, damaged or of a wrong length."""
     return CaseRefused(
-        "CORRUPT_FILE", where=path.name, found=found, needed=needed,
+        "CORRUPT_FILE", where=path if isinstance(path, str) else path.name, found=found, needed=needed,
         hint="Copy or export the file again; compare its size or checksum with the original.",
     )  # fmt: skip
 

@@ -13,6 +13,8 @@ from drrx.io.settings import ReadCtSettings
 from drrx.records.case import Correction, Fact
 from drrx.volume import Volume
 
+MAX_SLOPE, MAX_INTERCEPT_HU = 10, 32768
+
 
 @dataclass(eq=False)
 class Reading:
@@ -82,6 +84,11 @@ def make_header_error(path: Path, found: str, needed: str) -> CaseRefused:
         "BAD_HEADER", where=path.name, found=found, needed=needed,
         hint="Export the image again, for example as .nii.gz or as a DICOM folder.",
     )  # fmt: skip
+
+
+def is_sane_rescale(slope: float, intercept: float) -> bool:
+    """Return whether a rescale can lead to HU: a step of more than 10 HU is no CT, NaN is no number."""
+    return 0 < abs(slope) <= MAX_SLOPE and abs(intercept) <= MAX_INTERCEPT_HU
 
 
 def apply_rescale(values: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:

@@ -16,11 +16,6 @@ from numpy.typing import NDArray
 from drrx.errors import CaseRefused
 from drrx.io.plain import make_corrupt, open_plain
 
-__all__ = [
-    "ANY_COMPRESSION", "CHUNK_BYTES", "InflateStream", "check_end", "check_expansion", "make_corrupt", "measure_file",
-    "open_plain", "open_stream", "read_array", "read_exactly", "skip_bytes",
-]  # fmt: skip
-
 CHUNK_BYTES = 1 << 24
 #: What lies between header and voxels (extensions of NIfTI, a foreign header) is shorter than this.
 MAX_SKIP_BYTES = 1 << 26

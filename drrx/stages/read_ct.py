@@ -43,8 +43,7 @@ def run(job: CaseJob) -> Sequence[Path]:
         write_volume(folder.ct, ct)
     except CaseRefused as error:
         # Names of files often hold names of patients: records and logs name the case.
-        where = f"case {row.case}"
-        told = error if error.where.startswith(where) else error.move(where)
+        told = error.within(f"case {row.case}")
         write_json(folder.case_record, CaseRecord.from_refusal(told, case=row.case, cohort=row.cohort).to_json())
         raise told from None
     write_json(folder.case_record, record.to_json())

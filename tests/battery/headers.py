@@ -10,6 +10,7 @@ from numpy.random import Generator
 from tests.battery.body import make_body
 from tests.battery.kind import DEFAULT, SMALL, Built, Group
 from tests.battery.writing import build_series, stack, write_series
+from tests.dicom_files import set_tags
 
 GROUP = Group("header")
 
@@ -19,11 +20,7 @@ def _build_changed(folder: Path, rng: Generator, every: bool, **tags: Any) -> Bu
     slices = stack(make_body(rng).volume)
     some = rng.choice(len(slices), rng.integers(1, 4), replace=False)
     for data in slices if every else [slices[index] for index in some]:
-        for tag, value in tags.items():
-            if value is None:
-                delattr(data, tag)
-            else:
-                setattr(data, tag, value)
+        set_tags(data, **tags)
     return Built(write_series(folder, slices, rng))
 
 

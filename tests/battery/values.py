@@ -21,6 +21,7 @@ from tests.battery.writing import (
     write_image,
     write_series,
 )  # fmt: skip
+from tests.dicom_files import set_tags
 
 GROUP = Group("HU")
 
@@ -29,11 +30,7 @@ def _build_rescale(folder: Path, rng: Generator, every: bool | None, **tags: Any
     slices = stack(make_body(rng).volume)
     every = bool(rng.random() < 0.5) if every is None else every
     for data in slices if every else [slices[rng.integers(len(slices))]]:
-        for tag, value in tags.items():
-            if value is None:
-                delattr(data, tag)
-            else:
-                setattr(data, tag, value)
+        set_tags(data, **tags)
     return Built(write_series(folder, slices, rng))
 
 
